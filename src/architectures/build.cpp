@@ -1,0 +1,53 @@
+#include "architectures/build.h"
+
+#include <algorithm>
+
+#include "core/nearest.h"
+#include "onnxport/error.h"
+
+namespace onnxport {
+
+const Architecture& architecture_of(const Config& config) {
+  const std::string model_type = config.string("model_type");
+  if (const Architecture* found = registry().find(model_type)) return *found;
+  std::vector<std::string> known;
+  for (const auto& [name, architecture] : registry().architectures()) known.push_back(name);
+  throw Error(ErrorKind::UnsupportedArchitecture,
+              "model_type \"" + model_type + "\" of config.json is not supported" +
+                  describe_nearest(model_type, known) +
+                  "; `onnxport list` prints those that are, docs/add-an-architecture.md says how to add one");
+}
+
+BuiltTask build_task(const Checkpoint& checkpoint, const Architecture& architecture, std::string_view task,
+                     const DimBindings& sizes) {
+  const TaskDefinition* definition = architecture.find(task);
+  if (!definition) {
+    std::string known;
+    for (const TaskDefinition& other : architecture.tasks) known += (known.empty() ? "" : ", ") + other.task;
+    throw Error(ErrorKind::UnsupportedTask,
+                architecture.model_type + " has no task \"" + std::string(task) + "\"; it has " + known);
+  }
+  const Config config(checkpoint.config);
+  BuiltTask result;
+  std::map<std::string, int> users;
+  std::size_t files = 0;
+  for (const Submodel& submodel : definition->submodels(config)) {
+    auto graph = std::make_unique<Graph>();
+    WeightStore store(*graph, checkpoint, architecture.base_model_prefix, architecture.aliases);
+    ModelBuilder builder(store, config, definition->task);
+    for (const InputSpec& spec : submodel.inputs) {
+      TensorType type{spec.data_type, {}};
+      for (const Dim& dim : spec.shape) type.shape.push_back(dim.substitute(sizes));
+      builder.set_input(spec.name, graph->add_input(spec.name, std::move(type)));
+    }
+    submodel.build(builder);
+    for (const std::string& name : store.unused()) ++users[name];
+    ++files;
+    result.models.push_back({submodel.name, std::move(graph)});
+  }
+  for (const auto& [name, count] : users)
+    if (static_cast<std::size_t>(count) == files) result.unused_tensors.push_back(name);
+  return result;
+}
+
+}  // namespace onnxport

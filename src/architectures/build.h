@@ -1,0 +1,35 @@
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "architectures/registry.h"
+#include "checkpoint/checkpoint.h"
+
+namespace onnxport {
+
+/// The graph of one ONNX file.
+struct BuiltModel {
+  std::string name;  ///< "model", "encoder_model", ...: the file's stem
+  std::unique_ptr<Graph> graph;
+};
+
+struct BuiltTask {
+  std::vector<BuiltModel> models;
+  /// Tensors of the checkpoint that no output depends on.
+  std::vector<std::string> unused_tensors;
+};
+
+/// The architecture of a checkpoint by model_type of its config.json.
+/// Throws Error(UnsupportedArchitecture) that says which types are near and how to add one.
+const Architecture& architecture_of(const Config& config);
+
+/// Builds every file of a task. `sizes` fixes dynamic axes (--no-dynamic-axes); empty keeps them dynamic.
+/// Throws Error(UnsupportedTask) that lists the architecture's tasks, Error(MissingTensor), Error(ShapeMismatch).
+BuiltTask build_task(const Checkpoint& checkpoint, const Architecture& architecture, std::string_view task,
+                     const DimBindings& sizes = {});
+
+}  // namespace onnxport

@@ -1,0 +1,61 @@
+#include "architectures/text/bert_layers.h"
+
+#include <cmath>
+
+#include "onnxport/error.h"
+
+namespace onnxport {
+namespace {
+
+/// Scores of relative positions (Shaw et al., 2018): x (batch, heads, length, size) with distances (length, length,
+/// size) to (batch, heads, length, length). `rows` says whether x's length is the first axis of the distances.
+Tensor relative_scores(Tensor x, Tensor distances, bool rows) {
+  const Dim &batch = x.dim(0), &heads = x.dim(1), &length = x.dim(2), &size = x.dim(3);
+  const Tensor by_position = ops::reshape(ops::transpose(x, {2, 0, 1, 3}), {length, batch * heads, size});
+  const Tensor table = rows ? ops::transpose(distances, {0, 2, 1}) : ops::transpose(distances, {1, 2, 0});
+  const Tensor scores = ops::reshape(ops::matmul(by_position, table), {length, batch, heads, length});
+  return rows ? ops::transpose(scores, {1, 2, 0, 3}) : ops::transpose(scores, {1, 2, 3, 0});
+}
+
+Tensor self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
+  const auto scope = w.scope();
+  const std::int64_t num_heads = m.config.positive("num_attention_heads");
+  const Tensor query = nn::linear(x, w / "query");
+  const Tensor key = nn::linear(x, w / "key");
+  const std::string type = m.config.string("position_embedding_type", "absolute");
+  if (type == "relative_key" || type == "relative_key_query") {
+    const Tensor q = nn::split_heads(query, num_heads);
+    const std::int64_t max_positions = m.config.positive("max_position_embeddings");
+    const Tensor positions = ops::range(m.graph(), 0, x.dim(1));
+    const Tensor offsets =
+        ops::unsqueeze(positions, 1) - ops::unsqueeze(positions, 0) + static_cast<double>(max_positions - 1);
+    const Tensor distances = nn::embedding(offsets, w / "distance_embedding");
+    Tensor scores = relative_scores(q, distances, true);
+    if (type == "relative_key_query")
+      scores = scores + relative_scores(nn::split_heads(key, num_heads), distances, false);
+    bias = scores / std::sqrt(static_cast<double>(q.dim(3).constant())) + bias;
+  } else if (type != "absolute") {
+    throw Error(ErrorKind::UnsupportedArchitecture,
+                "position_embedding_type \"" + type + "\" of config.json is not supported");
+  }
+  return nn::attention(
+      {.query = query, .key = key, .value = nn::linear(x, w / "value"), .num_heads = num_heads, .bias = bias});
+}
+
+Tensor bert_layer(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
+  const auto scope = w.scope();
+  const double epsilon = m.config.number("layer_norm_eps", 1e-12);
+  const Tensor context = self_attention(m, w / "attention.self", x, bias);
+  x = nn::layer_norm(x + nn::linear(context, w / "attention.output.dense"), w / "attention.output.LayerNorm", epsilon);
+  const Tensor h = nn::activation(m.config.string("hidden_act", "gelu"), nn::linear(x, w / "intermediate.dense"));
+  return nn::layer_norm(x + nn::linear(h, w / "output.dense"), w / "output.LayerNorm", epsilon);
+}
+
+}  // namespace
+
+Tensor bert_encoder(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
+  for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i) x = bert_layer(m, w / "layer" / i, x, bias);
+  return x;
+}
+
+}  // namespace onnxport

@@ -1,0 +1,111 @@
+#include "architectures/text/text_encoder_common.h"
+
+#include "onnxport/error.h"
+
+namespace onnxport {
+namespace {
+
+const Dim batch_size = Dim::symbol("batch_size");
+const Dim num_choices = Dim::symbol("num_choices");
+const Dim sequence_length = Dim::symbol("sequence_length");
+
+std::vector<InputSpec> input_specs(const TextEncoder& encoder, const Config& config, const std::string& task) {
+  const Shape shape =
+      task == "multiple-choice" ? Shape{batch_size, num_choices, sequence_length} : Shape{batch_size, sequence_length};
+  std::vector<InputSpec> specs;
+  for (const std::string& name : encoder.inputs_of ? encoder.inputs_of(config) : encoder.inputs)
+    specs.push_back({name, DataType::Int64, shape});
+  return specs;
+}
+
+void build_multiple_choice(const TextEncoder& encoder, ModelBuilder& m) {
+  Shape choices;
+  for (const InputSpec& spec : input_specs(encoder, m.config, m.task)) {
+    const Tensor input = m.input(spec.name);
+    choices = {input.dim(0), input.dim(1)};
+    m.set_input(spec.name, ops::reshape(input, {input.dim(0) * input.dim(1), input.dim(2)}));
+  }
+  m.output("logits", ops::reshape(encoder.heads.at(m.task)(m, encoder.encode(m)), choices));
+}
+
+void build_question_answering(const TextEncoder& encoder, ModelBuilder& m) {
+  const Tensor logits = encoder.heads.at(m.task)(m, encoder.encode(m));
+  m.output("start_logits", ops::select(logits, -1, 0));
+  m.output("end_logits", ops::select(logits, -1, 1));
+}
+
+void build(const TextEncoder& encoder, ModelBuilder& m) {
+  if (m.task == "feature-extraction") return m.output("last_hidden_state", encoder.encode(m));
+  if (m.task == "multiple-choice") return build_multiple_choice(encoder, m);
+  if (m.task == "question-answering") return build_question_answering(encoder, m);
+  m.output("logits", encoder.heads.at(m.task)(m, encoder.encode(m)));
+}
+
+std::string class_name_of(const TextEncoder& encoder, const std::string& task) {
+  static const std::map<std::string, std::string> suffixes{{"feature-extraction", "Model"},
+                                                           {"fill-mask", "ForMaskedLM"},
+                                                           {"multiple-choice", "ForMultipleChoice"},
+                                                           {"question-answering", "ForQuestionAnswering"},
+                                                           {"text-classification", "ForSequenceClassification"},
+                                                           {"token-classification", "ForTokenClassification"}};
+  const auto own = encoder.class_names.find(task);
+  return own != encoder.class_names.end() ? own->second : encoder.class_prefix + suffixes.at(task);
+}
+
+}  // namespace
+
+void register_text_encoder(Registry& registry, TextEncoder encoder) {
+  Architecture architecture{encoder.model_type, encoder.base_model_prefix, {}, encoder.aliases};
+  encoder.heads.try_emplace("feature-extraction");
+  for (const auto& [task, head] : encoder.heads)
+    architecture.tasks.push_back({task, class_name_of(encoder, task), [encoder, task = task](const Config& config) {
+                                    return std::vector<Submodel>{{"model", input_specs(encoder, config, task),
+                                                                  [encoder](ModelBuilder& m) { build(encoder, m); }}};
+                                  }});
+  registry.add(std::move(architecture));
+}
+
+namespace heads {
+
+Tensor first_token(Tensor hidden_states) { return ops::select(hidden_states, 1, 0); }
+
+std::int64_t num_labels(const Config& config) {
+  if (const auto labels = config.optional_section("id2label"))
+    return static_cast<std::int64_t>(labels->json().object().size());
+  return config.positive("num_labels", 2);
+}
+
+Tensor classifier(ModelBuilder& m, Tensor x) {
+  const Weights w = m.root() / "classifier";
+  if (x.dim(-1).is_constant()) w.expect("weight", {num_labels(m.config), x.dim(-1).constant()});
+  return nn::linear(x, w);
+}
+
+Tensor pooler(Tensor hidden_states, Weights w) {
+  const auto scope = w.scope();
+  return ops::tanh(nn::linear(first_token(hidden_states), w / "dense"));
+}
+
+Tensor pooled_classifier(ModelBuilder& m, Tensor hidden_states) {
+  return classifier(m, pooler(hidden_states, m.base() / "pooler"));
+}
+
+Tensor pooled_choice(ModelBuilder& m, Tensor hidden_states) {
+  return nn::linear(pooler(hidden_states, m.base() / "pooler"), m.root() / "classifier");
+}
+
+Tensor token_classifier(ModelBuilder& m, Tensor hidden_states) { return classifier(m, hidden_states); }
+
+Tensor question_answering(ModelBuilder& m, Tensor hidden_states) {
+  return nn::linear(hidden_states, m.root() / "qa_outputs");
+}
+
+Tensor dense_classifier(ModelBuilder& m, Tensor hidden_states) {
+  const Weights w = m.root() / "classifier";
+  w.expect("out_proj.weight", {num_labels(m.config), w.source("out_proj.weight").shape.back()});
+  const auto scope = w.scope();
+  return nn::linear(ops::tanh(nn::linear(first_token(hidden_states), w / "dense")), w / "out_proj");
+}
+
+}  // namespace heads
+}  // namespace onnxport

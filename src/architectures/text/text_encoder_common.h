@@ -1,0 +1,59 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "architectures/registry.h"
+#include "nn/layers.h"
+
+namespace onnxport {
+
+/// An encoder of text with the tasks that its family has. Every head is given the last hidden states
+/// (batch_size, sequence_length, hidden_size) and returns logits:
+///   fill-mask, token-classification   (batch_size, sequence_length, n)
+///   text-classification               (batch_size, num_labels)
+///   multiple-choice                   (batch_size, 1); one row a choice, folded and unfolded by register_text_encoder
+///   question-answering                (batch_size, sequence_length, 2)
+struct TextEncoder {
+  using Head = std::function<Tensor(ModelBuilder&, Tensor hidden_states)>;
+
+  std::string model_type;
+  std::string base_model_prefix;
+  std::string class_prefix;  ///< "Bert" of BertForMaskedLM
+  std::vector<std::string> inputs{"input_ids", "attention_mask", "token_type_ids"};
+  std::function<Tensor(ModelBuilder&)> encode{};
+  std::map<std::string, Head> heads{};               ///< by task; feature-extraction needs none
+  std::map<std::string, std::string> class_names{};  ///< by task, where not the usual suffix of class_prefix
+  std::vector<WeightStore::Alias> aliases{};
+  /// Inputs that depend on the config, instead of `inputs`.
+  std::function<std::vector<std::string>(const Config&)> inputs_of{};
+};
+
+void register_text_encoder(Registry& registry, TextEncoder encoder);
+
+/// Heads that several families share.
+namespace heads {
+
+/// Hidden state of the first token: (batch, hidden_size).
+Tensor first_token(Tensor hidden_states);
+/// num_labels of a config: the size of id2label, or 2.
+std::int64_t num_labels(const Config& config);
+/// A linear layer named `classifier` with num_labels outputs.
+Tensor classifier(ModelBuilder& m, Tensor x);
+
+/// BertPooler: tanh(dense(first token)) with the weights of `pooler.dense`.
+Tensor pooler(Tensor hidden_states, Weights w);
+/// classifier(pooler(hidden_states)), as Bert's text-classification and multiple-choice.
+Tensor pooled_classifier(ModelBuilder& m, Tensor hidden_states);
+Tensor pooled_choice(ModelBuilder& m, Tensor hidden_states);
+/// classifier on every token.
+Tensor token_classifier(ModelBuilder& m, Tensor hidden_states);
+/// qa_outputs on every token.
+Tensor question_answering(ModelBuilder& m, Tensor hidden_states);
+/// out_proj(tanh(dense(first token))) of `classifier`, as RobertaClassificationHead.
+Tensor dense_classifier(ModelBuilder& m, Tensor hidden_states);
+
+}  // namespace heads
+}  // namespace onnxport

@@ -1,0 +1,115 @@
+#include <algorithm>
+
+#include "graph/evaluate_context.h"
+#include "graph/lower_context.h"
+#include "ops/gemm.h"
+#include "ops/kernels.h"
+#include "ops/ops.h"
+
+namespace onnxport::ops {
+namespace {
+
+struct Attention {
+  static constexpr std::string_view name = "attention";
+  float scale;
+};
+
+std::vector<TensorType> infer(const Attention&, std::span<const TensorType> inputs) {
+  const Shape& q = inputs[0].shape;
+  const Shape& k = inputs[1].shape;
+  const Shape& v = inputs[2].shape;
+  if (q.size() != 4 || k.size() != 4 || v.size() != 4)
+    mismatch("query, key and value must be (batch, heads, length, size)");
+  if (!(q[0] == k[0]) || !(q[3] == k[3]) || !(k[0] == v[0]) || !(k[1] == v[1]) || !(k[2] == v[2]))
+    mismatch("query, key and value do not fit");
+  if (!(q[1] == k[1]) && (k[1].constant() == 0 || q[1].constant() % k[1].constant() != 0))
+    mismatch("the number of query heads must be a multiple of the number of key heads");
+  if (inputs.size() > 3) {
+    const Shape scores{q[0], q[1], q[2], k[2]};
+    if (!(broadcast(inputs[3].shape, scores) == scores))
+      mismatch("the bias does not broadcast to " + to_string(scores));
+  }
+  return {{inputs[0].data_type, {q[0], q[1], q[2], v[3]}}};
+}
+
+/// Repeats each key or value head for its group of query heads.
+std::string repeat_heads(LowerContext& c, const std::string& name, const Shape& shape, std::int64_t groups) {
+  if (groups == 1) return name;
+  const Shape grouped{shape[0], shape[1], Dim(groups), shape[2], shape[3]};
+  const std::string wide = c.emit("Unsqueeze", {name, c.int64s({2})});
+  return c.reshape(c.emit("Expand", {wide, c.shape(grouped)}), grouped,
+                   {shape[0], shape[1] * Dim(groups), shape[2], shape[3]});
+}
+
+void lower(const Attention& op, LowerContext& c) {
+  const Shape& q = c.input_type(0).shape;
+  const Shape& k = c.input_type(1).shape;
+  if (c.target().opset >= 23) {
+    std::vector<std::string> inputs{c.input(0), c.input(1), c.input(2)};
+    if (c.input_count() > 3) inputs.push_back(c.input(3));
+    return c.output(c.emit("Attention", std::move(inputs), {{"scale", op.scale}}));
+  }
+  const std::int64_t groups = q[1] == k[1] ? 1 : q[1].constant() / k[1].constant();
+  const std::string key = repeat_heads(c, c.input(1), k, groups);
+  const std::string value = repeat_heads(c, c.input(2), c.input_type(2).shape, groups);
+  std::string scores = c.emit("MatMul", {c.input(0), c.transpose(key, {0, 1, 3, 2})});
+  if (op.scale != 1.0F) scores = c.emit("Mul", {scores, c.scalar(op.scale)});
+  if (c.input_count() > 3) scores = c.emit("Add", {scores, c.input(3)});
+  const std::string weights = c.emit("Softmax", {scores}, {{"axis", std::int64_t{-1}}});
+  c.output(c.emit("MatMul", {weights, value}));
+}
+
+void evaluate(const Attention& op, EvaluateContext& context) {
+  const Array q = context.input(0);
+  const Array k = context.input(1);
+  const Array v = context.input(2);
+  Array out = context.new_output();
+  const std::int64_t heads = q.shape()[1];
+  const std::int64_t groups = heads / k.shape()[1];
+  const std::int64_t queries = q.shape()[2];
+  const std::int64_t size = q.shape()[3];
+  const std::int64_t keys = k.shape()[2];
+  const std::int64_t value_size = v.shape()[3];
+  const std::vector<std::int64_t> scores_shape{q.shape()[0], heads, queries, keys};
+  Array bias;
+  std::vector<std::int64_t> bias_strides(4, 0);
+  const bool biased = context.input_count() > 3;
+  if (biased) {
+    bias = context.input(3);
+    bias_strides = broadcast_strides(bias.shape(), scores_shape);
+  }
+  parallel_for(q.shape()[0] * heads, 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> scores(static_cast<std::size_t>(queries * keys));
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t batch = i / heads;
+      const std::int64_t head = i % heads;
+      const std::int64_t shared = batch * (heads / groups) + head / groups;
+      const MatrixView query{q.data<float>() + i * queries * size, queries, size, size, 1};
+      const MatrixView key{k.data<float>() + shared * keys * size, keys, size, size, 1};
+      gemm(op.scale, query, key.transposed(), 0.0F, scores.data(), keys);
+      for (std::int64_t row = 0; row < queries; ++row) {
+        float* p = scores.data() + row * keys;
+        if (biased) {
+          const float* b =
+              bias.data<float>() + batch * bias_strides[0] + head * bias_strides[1] + row * bias_strides[2];
+          for (std::int64_t j = 0; j < keys; ++j) p[j] += b[j * bias_strides[3]];
+        }
+        softmax_row(p, p, keys, 1);
+      }
+      const MatrixView value{v.data<float>() + shared * keys * value_size, keys, value_size, value_size, 1};
+      gemm(1.0F, {scores.data(), queries, keys, keys, 1}, value, 0.0F,
+           out.mutable_data<float>() + i * queries * value_size, value_size);
+    }
+  });
+  context.output(std::move(out));
+}
+
+}  // namespace
+
+Tensor attention(Tensor query, Tensor key, Tensor value, AttentionOptions options) {
+  Graph& graph = query.graph();
+  return options.bias ? graph.add(Attention{options.scale}, {query, key, value, *options.bias})
+                      : graph.add(Attention{options.scale}, {query, key, value});
+}
+
+}  // namespace onnxport::ops

@@ -1,0 +1,142 @@
+// Every fixture, task and case: the exported ONNX under ONNX Runtime, and the reference evaluation, against the values
+// that transformers computed.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "architectures/build.h"
+#include "core/json.h"
+#include "graph/evaluate.h"
+#include "onnx/lowering.h"
+#include "onnx/writer.h"
+#include "runtime/session.h"
+#include "support/fixture.h"
+
+namespace onnxport::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path scratch_directory() {
+  const fs::path directory = fs::temp_directory_path() / ("onnxport-golden-" + std::to_string(getpid()));
+  fs::create_directories(directory);
+  return directory;
+}
+
+const Array* find(const NamedArrays& arrays, const std::string& name) {
+  const auto found = std::find_if(arrays.begin(), arrays.end(), [&](const auto& a) { return a.first == name; });
+  return found == arrays.end() ? nullptr : &found->second;
+}
+
+void expect_close(const Array& actual, const Array& expected, double atol, const std::string& what) {
+  ASSERT_EQ(actual.shape(), expected.shape()) << what;
+  ASSERT_EQ(actual.data_type(), expected.data_type()) << what;
+  double largest = 0;
+  double difference = 0;
+  const auto compare = [&](auto type) {
+    using T = decltype(type);
+    for (std::int64_t i = 0; i < expected.element_count(); ++i) {
+      const double a = static_cast<double>(actual.data<T>()[i]);
+      const double e = static_cast<double>(expected.data<T>()[i]);
+      largest = std::max(largest, std::fabs(e));
+      difference = std::isnan(a) ? INFINITY : std::max(difference, std::fabs(a - e));
+    }
+  };
+  if (expected.data_type() == DataType::Float32) {
+    compare(float{});
+  } else {
+    ASSERT_EQ(expected.data_type(), DataType::Int64) << what;
+    compare(std::int64_t{});
+  }
+  EXPECT_LE(difference, std::max(atol, 1e-4 * std::max(1.0, largest))) << what;
+}
+
+/// {"input_ids": {"0": "batch_size", ...}, ...} of a fixture's metadata.
+std::vector<std::pair<std::string, std::map<std::size_t, std::string>>> axes_of(const std::string& text) {
+  std::vector<std::pair<std::string, std::map<std::size_t, std::string>>> result;
+  const Json declared = parse_json(text, "fixture metadata");
+  for (const auto& [name, axes] : declared.object()) {
+    auto& entry = result.emplace_back(name, std::map<std::size_t, std::string>{}).second;
+    for (const auto& [axis, symbol] : axes.object()) entry[std::stoul(axis)] = symbol.string();
+  }
+  return result;
+}
+
+void expect_signature(const std::vector<onnx::ValueInfo>& values, const std::string& declared, const char* what) {
+  const auto expected = axes_of(declared);
+  ASSERT_EQ(values.size(), expected.size()) << what;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    EXPECT_EQ(values[i].name, expected[i].first) << what << " " << i;
+    for (const auto& [axis, symbol] : expected[i].second) {
+      ASSERT_LT(axis, values[i].shape.size()) << values[i].name;
+      const onnx::Dimension& dimension = values[i].shape[axis];
+      // A length that Optimum declares as "1" is the static size 1.
+      const std::string actual = std::holds_alternative<std::string>(dimension)
+                                     ? std::get<std::string>(dimension)
+                                     : std::to_string(std::get<std::int64_t>(dimension));
+      EXPECT_EQ(actual, symbol) << what << " " << values[i].name << ", axis " << axis;
+    }
+  }
+}
+
+class Golden : public ::testing::TestWithParam<FixtureFile> {};
+
+TEST_P(Golden, ReproducesTransformers) {
+  const FixtureFile& file = GetParam();
+  const Checkpoint checkpoint = materialize_checkpoint(file);
+  const Architecture& architecture = architecture_of(Config(checkpoint.config));
+  BuiltTask task = build_task(checkpoint, architecture, file.task);
+  const auto built = std::find_if(task.models.begin(), task.models.end(),
+                                  [&](const BuiltModel& m) { return m.name == file.submodel; });
+  ASSERT_NE(built, task.models.end()) << "no file " << file.submodel;
+
+  const onnx::Model model = onnx::lower_graph(*built->graph, {});
+  expect_signature(model.inputs, file.metadata.at("inputs"), "input");
+  expect_signature(model.outputs, file.metadata.at("outputs"), "output");
+  const fs::path path = scratch_directory() / (file.fixture + "." + file.path.stem().string() + ".onnx");
+  onnx::write_model(model, path, {});
+  const Session session(path, {.intra_op_num_threads = 1});
+  fs::remove(path);
+
+  const double atol = std::stod(file.metadata.at("atol"));
+  int index = 0;
+  for (const FixtureCase& example : read_cases(file)) {
+    const std::string where = "case " + std::to_string(index++);
+    std::vector<std::string> names;
+    for (const auto& [name, array] : example.outputs) names.push_back(name);
+    const std::vector<Array> outputs = session.run(example.inputs, names);
+    const NamedArrays reference = evaluate_graph(*built->graph, example.inputs);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const Array& expected = example.outputs[i].second;
+      expect_close(outputs[i], expected, atol, where + ", ONNX Runtime, " + names[i]);
+      const Array* evaluated = find(reference, names[i]);
+      ASSERT_NE(evaluated, nullptr) << names[i];
+      expect_close(*evaluated, expected, atol, where + ", evaluation, " + names[i]);
+    }
+  }
+}
+
+std::string test_name(const ::testing::TestParamInfo<FixtureFile>& info) {
+  std::string name = info.param.fixture + "__" + info.param.path.stem().string();
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, Golden, ::testing::ValuesIn(fixture_files()), test_name);
+
+/// No row without proof: what is registered has a fixture that the test above runs.
+TEST(GoldenCoverage, EveryRegisteredTaskHasAFixture) {
+  std::set<std::pair<std::string, std::string>> proven;
+  for (const FixtureFile& file : fixture_files()) proven.emplace(file.metadata.at("model_type"), file.task);
+  for (const auto& [model_type, architecture] : registry().architectures())
+    for (const TaskDefinition& task : architecture.tasks)
+      EXPECT_TRUE(proven.contains({model_type, task.task}))
+          << model_type << " " << task.task << " has no golden fixture";
+}
+
+}  // namespace
+}  // namespace onnxport::testing
