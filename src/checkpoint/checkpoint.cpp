@@ -51,12 +51,12 @@ struct OtherWeights {
 
 OtherWeights find_other_weights(const fs::path& directory) {
   static constexpr std::array<std::string_view, 5> kLaterFormats{"pytorch_model.", "tf_model.", "flax_model.",
-                                                                 "consolidated.", "model.ckpt"};
+                                                                 "consolidated.0", "model.ckpt"};
   OtherWeights found;
   std::error_code ignored;
   for (fs::directory_iterator entry(directory, ignored), end; entry != end; entry.increment(ignored)) {
     const std::string name = entry->path().filename().string();
-    if (name.ends_with(".safetensors") || name.find(".safetensors.index.") != std::string::npos) {
+    if (name.starts_with("model") && name.find(".safetensors") != std::string::npos) {
       found.safetensors.push_back(quote_json(name));
     } else if (std::any_of(kLaterFormats.begin(), kLaterFormats.end(),
                            [&](std::string_view prefix) { return name.starts_with(prefix); })) {
@@ -72,13 +72,13 @@ OtherWeights find_other_weights(const fs::path& directory) {
   std::string message = directory.string() + " has no weights: there is neither " + single + " nor " + index;
   const OtherWeights other = find_other_weights(directory);
   if (!other.later_formats.empty()) {
-    message += "; " + join(other.later_formats) +
-               " is in a format that a later release will read, this one needs safetensors"
+    message += "; there is " + join(other.later_formats) +
+               ", a format that a later release will read; this one needs safetensors"
                " (save the model with save_pretrained(..., safe_serialization=True))";
   }
   if (!other.safetensors.empty()) {
-    message += "; present are " + join(other.safetensors) +
-               " (a variant is chosen by its name, as in model.VARIANT.safetensors)";
+    message += "; there is " + join(other.safetensors) +
+               " (a variant, model.VARIANT.safetensors, must be asked for; shards need their index)";
   }
   fail(message);
 }

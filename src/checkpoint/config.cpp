@@ -52,6 +52,13 @@ void Config::fail(std::string_view name, std::string_view problem) const {
               file_ + ": " + quote_json(prefix_ + std::string(name)) + " " + std::string(problem));
 }
 
+void Config::unsupported(std::string_view name) const {
+  const Json* value = find(name);
+  throw Error(ErrorKind::UnsupportedArchitecture, prefix_ + std::string(name) + " " +
+                                                      (value == nullptr ? "null" : abbreviate(*value)) + " of " +
+                                                      file_ + " is not supported");
+}
+
 void Config::fail_type(std::string_view name, std::string_view expected, const Json& value) const {
   fail(name, "must be " + std::string(expected) + ", is " + abbreviate(value));
 }

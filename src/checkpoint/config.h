@@ -57,6 +57,9 @@ class Config {
 
   /// For errors that an accessor cannot see: 'config.json: "name" <problem>'.
   [[noreturn]] void fail(std::string_view name, std::string_view problem) const;
+  /// For options that no definition implements: throws Error(UnsupportedArchitecture)
+  /// 'quant_mode true of config.json is not supported'.
+  [[noreturn]] void unsupported(std::string_view name) const;
 
  private:
   Config(std::shared_ptr<const Json> json, std::string file, std::string prefix);

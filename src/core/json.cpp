@@ -190,7 +190,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return std::string(message);
   }
 
-  bool add(Json value) {
+  bool add(Json&& value) {
     if (open_.empty()) {
       root_ = std::move(value);
     } else if (Open& parent = open_.back(); parent.value.is_object()) {

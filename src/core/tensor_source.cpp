@@ -19,7 +19,7 @@ namespace {
 using Strides = std::vector<std::int64_t>;
 
 /// Work that is given to one thread at a time, and the size of intermediate buffers of lazy transforms.
-constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
+constexpr std::size_t kBlockBytes = std::size_t{4} << 20;
 
 [[noreturn]] void fail_shape(const std::string& message) { throw Error(ErrorKind::ShapeMismatch, message); }
 
@@ -86,15 +86,19 @@ struct SmallFloatElement {
 
 struct Float16Element : SmallFloatElement<std::uint16_t, float16_to_float32, float32_to_float16> {
   static constexpr float kMaximum = 65504.0F;
+  static constexpr bool kHasInfinity = true;
 };
 struct BFloat16Element : SmallFloatElement<std::uint16_t, bfloat16_to_float32, float32_to_bfloat16> {
   static constexpr float kMaximum = 0x1.fep127F;
+  static constexpr bool kHasInfinity = true;
 };
 struct Float8E4M3FNElement : SmallFloatElement<std::uint8_t, float8_e4m3fn_to_float32, float32_to_float8_e4m3fn> {
   static constexpr float kMaximum = 448.0F;
+  static constexpr bool kHasInfinity = false;
 };
 struct Float8E5M2Element : SmallFloatElement<std::uint8_t, float8_e5m2_to_float32, float32_to_float8_e5m2> {
   static constexpr float kMaximum = 57344.0F;
+  static constexpr bool kHasInfinity = true;
 };
 
 /// Calls function(Element{}) for the type.
@@ -179,7 +183,8 @@ typename To::Storage convert_value(Value value) {
     } else {
       narrowed = static_cast<float>(value);
     }
-    return To::store(saturate_finite(narrowed, To::kMaximum));
+    if constexpr (To::kHasInfinity) return To::store(saturate_finite(narrowed, To::kMaximum));
+    return To::store(std::clamp(narrowed, -To::kMaximum, To::kMaximum));  // NaN passes
   } else if constexpr (std::is_same_v<Target, float> && std::is_same_v<Value, double>) {
     return narrow_to_float(value);
   } else if constexpr (std::is_integral_v<Target> && std::is_floating_point_v<Value>) {
@@ -246,7 +251,7 @@ void read_converted(const TensorSource& source, Converter convert, std::size_t i
     convert(source.bytes.data() + static_cast<std::size_t>(first) * in_size, out.data(), count);
     return;
   }
-  const std::size_t block = std::min(count, kBlockBytes);
+  const std::size_t block = std::min(count, kBlockBytes / in_size);
   std::vector<std::byte> buffer(block * in_size);
   for (std::size_t done = 0; done < count; done += block) {
     const std::size_t run = std::min(block, count - done);
@@ -288,22 +293,41 @@ TransposedAxes simplify_axes(std::span<const std::int64_t> shape, std::span<cons
   return axes;
 }
 
+/// Transposes a tile of at most kTile rows and columns. It passes through a buffer, so that each cache line is touched
+/// once on either side: rows that lie a power of two apart would evict each other if they were visited again.
+template <typename Bits, std::int64_t kTile>
+void transpose_tile(const std::byte* in, std::int64_t in_stride, std::byte* out, std::int64_t out_stride,
+                    std::int64_t rows, std::int64_t columns) {
+  std::array<Bits, static_cast<std::size_t>(kTile * kTile)> tile;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::byte* address = in + static_cast<std::size_t>(row * in_stride) * sizeof(Bits);
+    for (std::int64_t column = 0; column < columns; ++column) {
+      tile[static_cast<std::size_t>(column * kTile + row)] =
+          load_bits<Bits>(address + static_cast<std::size_t>(column) * sizeof(Bits));
+    }
+  }
+  for (std::int64_t column = 0; column < columns; ++column) {
+    std::memcpy(out + static_cast<std::size_t>(column * out_stride) * sizeof(Bits),
+                tile.data() + static_cast<std::size_t>(column * kTile), static_cast<std::size_t>(rows) * sizeof(Bits));
+  }
+}
+
 /// out[column * out_stride + row] = in[row * in_stride + column]; strides in elements. Goes through tiles as wide as a
-/// cache line, so that each line is fetched once on either side.
+/// cache line.
 template <typename Bits>
 void transpose_plane(const std::byte* in, std::int64_t in_stride, std::byte* out, std::int64_t out_stride,
                      std::int64_t rows, std::int64_t columns) {
   constexpr std::int64_t kTile = 64 / static_cast<std::int64_t>(sizeof(Bits));
-  const auto copy = [&](std::int64_t row, std::int64_t column) {
-    std::memcpy(out + static_cast<std::size_t>(column * out_stride + row) * sizeof(Bits),
-                in + static_cast<std::size_t>(row * in_stride + column) * sizeof(Bits), sizeof(Bits));
-  };
-  for (std::int64_t row_begin = 0; row_begin < rows; row_begin += kTile) {
-    const std::int64_t row_end = std::min(row_begin + kTile, rows);
-    for (std::int64_t column_begin = 0; column_begin < columns; column_begin += kTile) {
-      const std::int64_t column_end = std::min(column_begin + kTile, columns);
-      for (std::int64_t column = column_begin; column < column_end; ++column) {
-        for (std::int64_t row = row_begin; row < row_end; ++row) copy(row, column);
+  for (std::int64_t row = 0; row < rows; row += kTile) {
+    for (std::int64_t column = 0; column < columns; column += kTile) {
+      const std::int64_t tile_rows = std::min(kTile, rows - row);
+      const std::int64_t tile_columns = std::min(kTile, columns - column);
+      const std::byte* tile_in = in + static_cast<std::size_t>(row * in_stride + column) * sizeof(Bits);
+      std::byte* tile_out = out + static_cast<std::size_t>(column * out_stride + row) * sizeof(Bits);
+      if (tile_rows == kTile && tile_columns == kTile) {
+        transpose_tile<Bits, kTile>(tile_in, in_stride, tile_out, out_stride, kTile, kTile);  // the compiler unrolls it
+      } else {
+        transpose_tile<Bits, kTile>(tile_in, in_stride, tile_out, out_stride, tile_rows, tile_columns);
       }
     }
   }

@@ -43,7 +43,8 @@ TensorSource from_array(const Array& array);
 /// Lazy transforms. They compose; none reads an element before it is asked for. Throw Error(ShapeMismatch).
 /// A negative axis counts from the end.
 ///
-/// cast: float to narrower float saturates finite values; float to integer truncates and saturates, NaN becomes 0.
+/// cast: float to narrower float saturates finite values, and infinities where the type has none, as torch and ONNX do;
+/// float to integer truncates and saturates, NaN becomes 0.
 TensorSource cast(TensorSource source, DataType type);
 /// Stays in memory or mapped where `source` is, as do a transpose that moves only axes of size 1 and a slice along the
 /// first axis other than 1.

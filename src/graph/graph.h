@@ -80,6 +80,7 @@ class Graph {
 
   void add_output(std::string_view name, Tensor tensor);
   void add_output(std::string_view name, Tensor tensor, Shape declared_shape);
+  void clear_outputs() { outputs_.clear(); }
 
   const std::vector<ValueId>& inputs() const { return inputs_; }
   const std::vector<GraphOutput>& outputs() const { return outputs_; }

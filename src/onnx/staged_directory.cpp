@@ -93,14 +93,20 @@ void remove_if_abandoned(const fs::path& path) {
   ::close(lock);
 }
 
-/// Best effort: what cannot be removed stays.
-void remove_abandoned(const fs::path& parent, const std::string& prefix) {
+/// What lies in a directory, as far as it can be read.
+std::vector<fs::path> entries_of(const fs::path& directory) {
+  std::vector<fs::path> entries;
   std::error_code error;
-  std::vector<fs::path> candidates;
-  for (fs::directory_iterator entry(parent, error), end; !error && entry != end; entry.increment(error)) {
-    if (entry->path().filename().string().starts_with(prefix)) candidates.push_back(entry->path());
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    entries.push_back(entry->path());
   }
-  for (const fs::path& path : candidates) remove_if_abandoned(path);
+  return entries;
+}
+
+void remove_abandoned(const fs::path& parent, const std::string& prefix) {
+  for (const fs::path& path : entries_of(parent)) {
+    if (path.filename().string().starts_with(prefix)) remove_if_abandoned(path);
+  }
 }
 
 /// Whether files can be renamed between the two directories as far as mounts are concerned: also two mounts of one file
@@ -131,7 +137,9 @@ std::vector<fs::path> files_below(const fs::path& root) {
   std::vector<fs::path> files;
   std::error_code error;
   for (fs::recursive_directory_iterator entry(root, error), end; !error && entry != end; entry.increment(error)) {
-    if (!entry->is_directory() || entry->is_symlink()) files.push_back(entry->path().lexically_relative(root));
+    std::error_code ignored;
+    const bool is_directory = fs::is_directory(entry->symlink_status(ignored));
+    if (!is_directory) files.push_back(entry->path().lexically_relative(root));
   }
   check(error, root);
   std::sort(files.begin(), files.end());
@@ -167,11 +175,10 @@ std::vector<fs::path> replaceable_data(const fs::path& destination, const std::v
 }
 
 bool is_used(const fs::path& data) {
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(data.parent_path(), error)) {
-    if (is_model(entry.path()) && external_data_of(entry.path()).contains(data.filename().string())) return true;
-  }
-  return false;
+  const std::vector<fs::path> neighbours = entries_of(data.parent_path());
+  return std::any_of(neighbours.begin(), neighbours.end(), [&](const fs::path& path) {
+    return is_model(path) && external_data_of(path).contains(data.filename().string());
+  });
 }
 
 void move_file(const fs::path& from, const fs::path& to) {

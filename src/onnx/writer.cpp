@@ -170,16 +170,21 @@ Piece encode_inline_initializer(const Initializer& initializer) {
   return piece;
 }
 
-Piece encode_external_initializer(const Initializer& initializer, const ExternalLocation& location) {
+void add_external_initializer(Builder<GraphProto>& graph, const Initializer& initializer,
+                              const ExternalLocation& location) {
   const TensorSource& source = initializer.source;
+  Builder<TensorProto> tensor(graph, GraphProto::initializer);
+  add_tensor_header(tensor, source.data_type, source.shape, initializer.name);
+  add_entry(tensor, TensorProto::external_data, "location", location.file_name);
+  add_entry(tensor, TensorProto::external_data, "offset", std::to_string(location.offset));
+  add_entry(tensor, TensorProto::external_data, "length", std::to_string(source.byte_size()));
+  tensor.add_int32(TensorProto::data_location, static_cast<std::int32_t>(DataLocation::External));
+}
+
+Piece encode_external_initializer(const Initializer& initializer, const ExternalLocation& location) {
   Piece piece;
   Builder<GraphProto> graph(piece.bytes);
-  Builder<TensorProto> message(graph, GraphProto::initializer);
-  add_tensor_header(message, source.data_type, source.shape, initializer.name);
-  add_entry(message, TensorProto::external_data, "location", location.file_name);
-  add_entry(message, TensorProto::external_data, "offset", std::to_string(location.offset));
-  add_entry(message, TensorProto::external_data, "length", std::to_string(source.byte_size()));
-  message.add_int32(TensorProto::data_location, static_cast<std::int32_t>(DataLocation::External));
+  add_external_initializer(graph, initializer, location);
   return piece;
 }
 

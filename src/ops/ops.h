@@ -74,7 +74,7 @@ Tensor where(Tensor condition, Tensor a, double b);
 Tensor where(Tensor condition, double a, Tensor b);
 Tensor cast(Tensor a, DataType type);  ///< Float32, Int64 or Bool; floats are truncated towards zero
 
-// --- shapes: reshape.cpp, transpose.cpp, expand.cpp, concat.cpp, slice.cpp, pad.cpp ---
+// --- shapes: reshape.cpp, transpose.cpp, expand.cpp, concat.cpp, slice.cpp, split.cpp, pad.cpp ---
 Tensor reshape(Tensor a, Shape shape);
 Tensor unsqueeze(Tensor a, int axis);  ///< a new axis of size 1 that gets this index
 Tensor squeeze(Tensor a, int axis);
@@ -131,6 +131,20 @@ struct AttentionOptions {
 /// softmax(scale · query keyᵀ + bias) value over (batch, heads, length, size); keys and values may have fewer heads,
 /// each shared by a group of query heads (Ainslie et al., 2023).
 Tensor attention(Tensor query, Tensor key, Tensor value, AttentionOptions options);
+
+// --- positions: rotary_embedding.cpp ---
+/// Cosines and sines of angles by which pairs of elements are turned: (batch or 1, length, pairs) each.
+struct Rotation {
+  Tensor cos;
+  Tensor sin;
+};
+/// The angles position · frequency of int64 positions (batch or 1, length), times `scale` after cos and sin.
+Rotation rotary_angles(Tensor positions, std::vector<float> frequencies, float scale = 1.0F);
+/// Which elements are a pair: i and i + half (GPT-NeoX, Llama), or 2i and 2i + 1 (RoFormer, GPT-J).
+enum class RotaryPairs { Halves, Neighbours };
+/// Turns the pairs of x (batch, heads, length, size) by their position (Su et al., 2021). Elements beyond twice the
+/// number of angles stay as they are.
+Tensor rotary_embedding(Tensor x, const Rotation& rotation, RotaryPairs pairs = RotaryPairs::Halves);
 
 // --- normalization: layer_norm.cpp, rms_norm.cpp ---
 /// Over the last axis (Ba et al., 2016).

@@ -85,24 +85,4 @@ Tensor slice(Tensor a, int axis, Dim begin, Dim end, int step) {
 
 Tensor select(Tensor a, int axis, Dim index) { return squeeze(slice(a, axis, index, index + 1), axis); }
 
-std::vector<Tensor> split(Tensor a, int axis, std::vector<std::int64_t> sizes) {
-  std::vector<Tensor> parts;
-  std::int64_t begin = 0;
-  for (std::int64_t size : sizes) {
-    parts.push_back(slice(a, axis, Dim(begin), Dim(begin + size)));
-    begin += size;
-  }
-  if (!(a.dim(axis) == Dim(begin)))
-    mismatch("parts of " + std::to_string(begin) + " in all do not cover axis " + std::to_string(axis) + " of " +
-             to_string(a.shape()));
-  return parts;
-}
-
-std::vector<Tensor> split(Tensor a, int axis, int parts) {
-  const Dim& dim = a.dim(axis);
-  if (!dim.is_constant() || dim.constant() % parts != 0)
-    mismatch(std::to_string(parts) + " equal parts of axis " + std::to_string(axis) + " of " + to_string(a.shape()));
-  return split(a, axis, std::vector<std::int64_t>(static_cast<std::size_t>(parts), dim.constant() / parts));
-}
-
 }  // namespace onnxport::ops

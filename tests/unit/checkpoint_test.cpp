@@ -205,7 +205,7 @@ TEST_F(CheckpointTest, WeightsOfLaterFormats) {
   for (const std::string_view name :
        {"pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack"}) {
     write(name, "x");
-    expect_error("\"" + std::string(name) + "\" is in a format that a later release will read");
+    expect_error("there is \"" + std::string(name) + "\", a format that a later release will read");
     expect_error("needs safetensors");
     fs::remove(directory_ / name);
   }
@@ -214,7 +214,7 @@ TEST_F(CheckpointTest, WeightsOfLaterFormats) {
 TEST_F(CheckpointTest, OnlyAVariant) {
   write_config();
   write_weights("model.fp16.safetensors", {{"a", 1.0F}});
-  expect_error("present are \"model.fp16.safetensors\"");
+  expect_error("there is \"model.fp16.safetensors\" (a variant");
 }
 
 TEST_F(CheckpointTest, CorruptWeights) {

@@ -2,10 +2,12 @@
 
 #include <cmath>
 
-#include "onnxport/error.h"
+#include "architectures/text/text_encoder_common.h"
 
 namespace onnxport {
 namespace {
+
+double layer_norm_eps(const ModelBuilder& m) { return m.config.number("layer_norm_eps", 1e-12); }
 
 /// Scores of relative positions (Shaw et al., 2018): x (batch, heads, length, size) with distances (length, length,
 /// size) to (batch, heads, length, length). `rows` says whether x's length is the first axis of the distances.
@@ -17,7 +19,28 @@ Tensor relative_scores(Tensor x, Tensor distances, bool rows) {
   return rows ? ops::transpose(scores, {1, 2, 0, 3}) : ops::transpose(scores, {1, 2, 3, 0});
 }
 
-Tensor self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
+}  // namespace
+
+Tensor embedding_sum(ModelBuilder& m, Weights w, std::optional<Tensor> position_ids) {
+  const auto scope = w.scope();
+  const Tensor input_ids = m.input("input_ids");
+  const TensorSource& words = (w / "word_embeddings").source("weight");
+  (w / "word_embeddings").expect("weight", {m.config.positive("vocab_size"), words.shape.back()});
+  Tensor x = nn::embedding(input_ids, w / "word_embeddings");
+  const Weights token_types = w / "token_type_embeddings";
+  x = x + (m.has_input("token_type_ids") ? nn::embedding(m.input("token_type_ids"), token_types)
+                                         : token_types.add("weight.0", slice(token_types.source("weight"), 0, 0, 1)));
+  if (m.config.string("position_embedding_type", "absolute") != "absolute") return x;
+  const Weights positions = w / "position_embeddings";
+  return x + (position_ids ? nn::embedding(*position_ids, positions)
+                           : ops::slice(positions["weight"], 0, 0, input_ids.dim(1)));
+}
+
+Tensor bert_embeddings(ModelBuilder& m, Weights w, std::optional<Tensor> position_ids) {
+  return nn::layer_norm(embedding_sum(m, w, position_ids), w / "LayerNorm", layer_norm_eps(m));
+}
+
+Tensor bert_self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
   const auto scope = w.scope();
   const std::int64_t num_heads = m.config.positive("num_attention_heads");
   const Tensor query = nn::linear(x, w / "query");
@@ -35,17 +58,18 @@ Tensor self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
       scores = scores + relative_scores(nn::split_heads(key, num_heads), distances, false);
     bias = scores / std::sqrt(static_cast<double>(q.dim(3).constant())) + bias;
   } else if (type != "absolute") {
-    throw Error(ErrorKind::UnsupportedArchitecture,
-                "position_embedding_type \"" + type + "\" of config.json is not supported");
+    m.config.unsupported("position_embedding_type");
   }
   return nn::attention(
       {.query = query, .key = key, .value = nn::linear(x, w / "value"), .num_heads = num_heads, .bias = bias});
 }
 
+namespace {
+
 Tensor bert_layer(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
   const auto scope = w.scope();
-  const double epsilon = m.config.number("layer_norm_eps", 1e-12);
-  const Tensor context = self_attention(m, w / "attention.self", x, bias);
+  const double epsilon = layer_norm_eps(m);
+  const Tensor context = bert_self_attention(m, w / "attention.self", x, bias);
   x = nn::layer_norm(x + nn::linear(context, w / "attention.output.dense"), w / "attention.output.LayerNorm", epsilon);
   const Tensor h = nn::activation(m.config.string("hidden_act", "gelu"), nn::linear(x, w / "intermediate.dense"));
   return nn::layer_norm(x + nn::linear(h, w / "output.dense"), w / "output.LayerNorm", epsilon);
@@ -56,6 +80,27 @@ Tensor bert_layer(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
 Tensor bert_encoder(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i) x = bert_layer(m, w / "layer" / i, x, bias);
   return x;
+}
+
+Tensor pre_norm_bert_layer(ModelBuilder& m, Weights w, Tensor x, std::string_view norm, std::string_view hidden_act,
+                           const std::function<Tensor(Tensor)>& attention) {
+  const auto scope = w.scope();
+  const double epsilon = layer_norm_eps(m);
+  const Tensor context = attention(nn::layer_norm(x, w / "attention" / norm, epsilon));
+  x = x + nn::linear(context, w / "attention.output.dense");
+  const Tensor h = nn::linear(nn::layer_norm(x, w / norm, epsilon), w / "intermediate.dense");
+  return x + nn::linear(nn::activation(hidden_act, h), w / "output.dense");
+}
+
+Tensor prediction_transform(ModelBuilder& m, Tensor x, Weights w, std::string_view activation) {
+  const auto scope = w.scope();
+  return nn::layer_norm(nn::activation(activation, nn::linear(x, w / "dense")), w / "LayerNorm", layer_norm_eps(m));
+}
+
+Tensor bert_masked_lm(ModelBuilder& m, Tensor hidden_states) {
+  const Weights w = m.root() / "cls.predictions";
+  const std::string activation = m.config.string("hidden_act", "gelu");
+  return heads::vocabulary(m, prediction_transform(m, hidden_states, w / "transform", activation), w);
 }
 
 }  // namespace onnxport

@@ -1,14 +1,36 @@
 #pragma once
 
+#include <functional>
+#include <optional>
+#include <string_view>
+
 #include "architectures/registry.h"
 #include "nn/layers.h"
 
 namespace onnxport {
+
+/// BertEmbeddings: embedding_sum, normalized by `LayerNorm`.
+Tensor bert_embeddings(ModelBuilder& m, Weights w, std::optional<Tensor> position_ids = {});
+/// The embeddings of words, token types (the input token_type_ids, or 0 where the model has none) and positions (0, 1,
+/// ... unless given; none if position_embedding_type is not absolute), added up.
+Tensor embedding_sum(ModelBuilder& m, Weights w, std::optional<Tensor> position_ids = {});
 
 /// BertEncoder, which BERT, RoBERTa, ELECTRA and many others share: layers of self-attention and feed-forward with
 /// normalization after each, x (batch, length, hidden_size), bias as nn::attention_bias makes it.
 /// Reads num_hidden_layers, num_attention_heads, hidden_act, layer_norm_eps and position_embedding_type (absolute,
 /// relative_key and relative_key_query; others throw Error(UnsupportedArchitecture)).
 Tensor bert_encoder(ModelBuilder& m, Weights w, Tensor x, Tensor bias);
+/// BertSelfAttention, with the projections `query`, `key` and `value`.
+Tensor bert_self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias);
+
+/// A BertLayer that normalizes before attention and feed-forward instead of after them. `norm` is what both
+/// normalizations are called; `attention` gets the normalized states.
+Tensor pre_norm_bert_layer(ModelBuilder& m, Weights w, Tensor x, std::string_view norm, std::string_view hidden_act,
+                           const std::function<Tensor(Tensor)>& attention);
+
+/// BertPredictionHeadTransform: LayerNorm(activation(dense(x))), what comes before a head's vocabulary.
+Tensor prediction_transform(ModelBuilder& m, Tensor x, Weights w, std::string_view activation);
+/// BertOnlyMLMHead, `cls.predictions`.
+Tensor bert_masked_lm(ModelBuilder& m, Tensor hidden_states);
 
 }  // namespace onnxport

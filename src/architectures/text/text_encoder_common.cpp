@@ -34,7 +34,15 @@ void build_question_answering(const TextEncoder& encoder, ModelBuilder& m) {
   m.output("end_logits", ops::select(logits, -1, 1));
 }
 
+/// Options of every config that make another model of it.
+void refuse_options(const Config& config) {
+  if (config.boolean("is_decoder", false)) config.unsupported("is_decoder");
+  const auto pruned = config.optional_section("pruned_heads");
+  if (pruned && !pruned->json().object().empty()) config.unsupported("pruned_heads");
+}
+
 void build(const TextEncoder& encoder, ModelBuilder& m) {
+  refuse_options(m.config);
   if (m.task == "feature-extraction") return m.output("last_hidden_state", encoder.encode(m));
   if (m.task == "multiple-choice") return build_multiple_choice(encoder, m);
   if (m.task == "question-answering") return build_question_answering(encoder, m);
@@ -101,10 +109,48 @@ Tensor question_answering(ModelBuilder& m, Tensor hidden_states) {
 }
 
 Tensor dense_classifier(ModelBuilder& m, Tensor hidden_states) {
+  return dense_classifier_with("tanh", m, hidden_states);
+}
+
+Tensor dense_classifier_with(std::string_view activation, ModelBuilder& m, Tensor hidden_states) {
   const Weights w = m.root() / "classifier";
   w.expect("out_proj.weight", {num_labels(m.config), w.source("out_proj.weight").shape.back()});
   const auto scope = w.scope();
-  return nn::linear(ops::tanh(nn::linear(first_token(hidden_states), w / "dense")), w / "out_proj");
+  return nn::linear(nn::activation(activation, nn::linear(first_token(hidden_states), w / "dense")), w / "out_proj");
+}
+
+Tensor sequence_summary(ModelBuilder& m, Tensor hidden_states, Weights w, std::string_view default_activation) {
+  const auto scope = w.scope();
+  const std::string type = m.config.string("summary_type", "first");
+  Tensor x = hidden_states;
+  if (type == "first") {
+    x = first_token(x);
+  } else if (type == "last" || type == "cls_index") {  // without an index of its own, cls_index is the last token
+    x = ops::select(x, 1, x.dim(1) - 1);
+  } else if (type == "mean") {
+    x = ops::reduce_mean(x, {1}, false);
+  } else {
+    m.config.unsupported("summary_type");
+  }
+  if (m.config.boolean("summary_use_proj", true)) x = nn::linear(x, w / "summary");
+  const Json* activation = m.config.json().find("summary_activation");
+  if (activation != nullptr && activation->is_null()) return x;  // null is no activation, absent is the default
+  return nn::activation(m.config.string("summary_activation", default_activation), x);
+}
+
+Tensor vocabulary(ModelBuilder& m, Tensor x, Weights w) {
+  const bool tied = m.config.boolean("tie_word_embeddings", true);
+  const Weights decoder = tied ? m.base() / "embeddings.word_embeddings" : w / "decoder";
+  const Tensor weight = decoder.expect("weight", {m.config.positive("vocab_size"), x.dim(-1).constant()});
+  const Tensor bias = w.has("decoder.bias") && !w.has("bias") ? w["decoder.bias"] : w["bias"];
+  const auto scope = (w / "decoder").scope();
+  return ops::linear(x, weight, bias);
+}
+
+Tensor lm_head(ModelBuilder& m, Tensor hidden_states) {
+  const Weights w = m.root() / "lm_head";
+  const Tensor x = nn::activation("gelu", nn::linear(hidden_states, w / "dense"));
+  return vocabulary(m, nn::layer_norm(x, w / "layer_norm", m.config.number("layer_norm_eps", 1e-12)), w);
 }
 
 }  // namespace heads

@@ -54,6 +54,18 @@ Tensor token_classifier(ModelBuilder& m, Tensor hidden_states);
 Tensor question_answering(ModelBuilder& m, Tensor hidden_states);
 /// out_proj(tanh(dense(first token))) of `classifier`, as RobertaClassificationHead.
 Tensor dense_classifier(ModelBuilder& m, Tensor hidden_states);
+/// The same with another activation.
+Tensor dense_classifier_with(std::string_view activation, ModelBuilder& m, Tensor hidden_states);
+
+/// SequenceSummary of XLM and ELECTRA: one vector of a sequence, (batch, n), by the config's summary_type ("first",
+/// "last", "mean", "cls_index"; others throw Error(UnsupportedArchitecture)), summary_use_proj and summary_activation.
+Tensor sequence_summary(ModelBuilder& m, Tensor hidden_states, Weights w, std::string_view default_activation);
+
+/// Logits over the vocabulary: a linear layer that is the word embedding itself (`embeddings.word_embeddings`) unless
+/// tie_word_embeddings is false. The bias is `bias` of `w`, and the weight `decoder.weight`.
+Tensor vocabulary(ModelBuilder& m, Tensor x, Weights w);
+/// RobertaLMHead: vocabulary(layer_norm(gelu(dense(x)))) of `lm_head`.
+Tensor lm_head(ModelBuilder& m, Tensor hidden_states);
 
 }  // namespace heads
 }  // namespace onnxport

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace onnxport {
+
+/// Sizes of the validation inputs, and of the axes with `dynamic_axes = false`. Defaults are Optimum's.
+struct InputShapes {
+  std::int64_t batch_size = 2;
+  std::int64_t sequence_length = 16;
+  std::int64_t num_choices = 4;
+  std::int64_t width = 64;
+  std::int64_t height = 64;
+  std::int64_t num_channels = 3;
+  std::int64_t feature_size = 80;
+  std::int64_t nb_max_frames = 3000;
+  std::int64_t audio_sequence_length = 16000;
+  std::int64_t point_batch_size = 3;
+  std::int64_t nb_points_per_image = 2;
+  std::int64_t visual_seq_length = 16;
+};
+
+enum class WeightsMode {
+  Copy,       ///< weights are written with the model
+  Reference,  ///< weights stay in the checkpoint's file, which is hard-linked (or cloned) beside the model
+};
+
+enum class ExternalData {
+  Auto,    ///< in model.onnx below 2 GB, else in model.onnx_data
+  Always,  ///< always in model.onnx_data
+};
+
+/// Where an export is, for a progress bar. `done` and `total` count bytes written, or input sets validated.
+struct ExportProgress {
+  std::string_view stage;  ///< "Writing model.onnx", "Validating model.onnx"
+  std::uint64_t done = 0;
+  std::uint64_t total = 0;
+};
+
+/// What `onnxport export onnx` takes; names and meanings are those of Optimum's options.
+struct ExportOptions {
+  std::filesystem::path model;   ///< checkpoint directory
+  std::filesystem::path output;  ///< directory, created
+  std::string task = "auto";     ///< synonyms are accepted
+  std::optional<int> opset{};    ///< 13 to 24, default 18
+  std::string dtype = "fp32";    ///< fp32, fp16, bf16
+  std::optional<double> atol{};  ///< default 1e-4 for fp32, 1e-2 for fp16, 1e-1 for bf16
+  InputShapes shapes{};
+  bool dynamic_axes = true;
+  bool monolith = false;  ///< one file even where encoder and decoder are usual
+  bool post_process = true;
+  std::string variant = "default";
+  std::string library_name{};  ///< transformers, sentence_transformers; default: from the directory's files
+  std::optional<std::int64_t> pad_token_id{};
+  std::string model_kwargs{};  ///< JSON object merged into the config
+
+  WeightsMode weights = WeightsMode::Copy;
+  ExternalData external_data = ExternalData::Auto;
+  bool validate = true;
+  bool allow_mismatch = false;        ///< keep the model and succeed although values differ
+  std::filesystem::path reference{};  ///< safetensors file of inputs and outputs to validate against
+
+  std::function<void(std::string_view line)> log{};  ///< Optimum's log, line by line
+  std::function<void(std::string_view line)> warn{};
+  std::function<void(const ExportProgress&)> progress{};
+};
+
+/// One output of one file on one set of inputs.
+struct OutputValidation {
+  std::string file;    ///< "model.onnx"
+  std::string inputs;  ///< "batch_size 2, sequence_length 16"
+  std::string output;
+  std::vector<std::int64_t> shape;
+  std::vector<std::int64_t> reference_shape;
+  double max_difference = 0;
+  bool matches = false;
+};
+
+struct ExportResult {
+  std::string model_type;
+  std::string task;
+  std::vector<std::filesystem::path> files;  ///< all that was written, in the output directory
+  std::vector<OutputValidation> validations;
+  bool validated = false;  ///< validation ran and everything matched
+  double atol = 0;
+  int opset = 0;
+  std::vector<std::string> unused_tensors;
+  std::vector<std::string> warnings;
+  std::map<std::string, double> seconds;  ///< "read", "build", "write", "validate", "total"
+  std::uint64_t weight_bytes = 0;
+  std::uint64_t peak_memory_bytes = 0;  ///< of the process, resident
+};
+
+/// Turns a Hugging Face checkpoint into ONNX: builds the graph, writes it with its weights, validates it against the
+/// reference evaluation under ONNX Runtime, and puts the files into `output` when all is complete. What a failed or
+/// killed export leaves of the output is what was there before.
+/// Throws Error; see ErrorKind. ValidationFailed is thrown unless `allow_mismatch`.
+ExportResult export_onnx(const ExportOptions& options);
+
+}  // namespace onnxport

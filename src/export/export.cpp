@@ -1,0 +1,327 @@
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+
+#include <sys/resource.h>
+
+#include "architectures/build.h"
+#include "architectures/sentence_transformers.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/config.h"
+#include "core/parallel_for.h"
+#include "export/companion_files.h"
+#include "onnx/lowering.h"
+#include "onnx/staged_directory.h"
+#include "onnx/writer.h"
+#include "onnxport/error.h"
+#include "onnxport/exporter.h"
+#include "tasks/tasks.h"
+#include "validation/validate.h"
+#include "validation/validation_inputs.h"
+
+namespace onnxport {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view sentence_transformers = "sentence_transformers";
+
+struct FloatFormat {
+  std::string_view name;
+  DataType type;
+  double atol;  ///< what rounding to the type does to a model's outputs, generously
+};
+constexpr FloatFormat float_formats[] = {
+    {"fp32", DataType::Float32, 1e-4}, {"fp16", DataType::Float16, 1e-2}, {"bf16", DataType::BFloat16, 1e-1}};
+
+const FloatFormat& float_format(const std::string& name) {
+  for (const FloatFormat& format : float_formats)
+    if (format.name == name) return format;
+  throw Error(ErrorKind::InvalidArgument, "dtype \"" + name + "\" is not one of fp32, fp16, bf16");
+}
+
+std::uint64_t peak_memory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+/// Adds the time since the last lap to a named stage.
+class Stopwatch {
+ public:
+  explicit Stopwatch(std::map<std::string, double>& seconds) : seconds_(seconds) {}
+  void lap(const std::string& stage) {
+    const auto now = std::chrono::steady_clock::now();
+    seconds_[stage] += std::chrono::duration<double>(now - last_).count();
+    seconds_["total"] = std::chrono::duration<double>(now - start_).count();
+    last_ = now;
+  }
+
+ private:
+  std::map<std::string, double>& seconds_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point last_ = start_;
+};
+
+bool has_not_a_number(const TensorSource& source) {
+  if (!is_floating_point(source.data_type)) return false;
+  const TensorSource wide = cast(source, DataType::Float32);
+  std::atomic<bool> found = false;
+  parallel_for(wide.element_count(), std::int64_t{1} << 16, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> block;
+    for (constexpr std::int64_t step = 1 << 16; begin < end && !found; begin += step) {
+      block.resize(static_cast<std::size_t>(std::min(step, end - begin)));
+      read_elements(wide, begin, std::as_writable_bytes(std::span(block)));
+      // The sum is NaN if an element is; it vectorises, a test of each element does not. Infinities of both signs
+      // would do the same, so a hit is looked at again.
+      float sum = 0;
+      for (float value : block) sum += value * 0.0F;
+      if (std::isnan(sum) && std::any_of(block.begin(), block.end(), [](float v) { return std::isnan(v); }))
+        found = true;
+    }
+  });
+  return found;
+}
+
+class Exporter {
+ public:
+  explicit Exporter(const ExportOptions& options)
+      : options_(options), format_(float_format(options.dtype)), watch_(result_.seconds) {
+    result_.opset = options.opset.value_or(onnx::default_opset);
+    result_.atol = options.atol.value_or(format_.atol);
+  }
+
+  ExportResult run() {
+    check_options();
+    open();
+    watch_.lap("read");
+    build();
+    watch_.lap("build");
+    onnx::StagedDirectory staged(options_.output);
+    const std::vector<fs::path> companions = write_companion_files(options_.model, checkpoint_.config, staged.path());
+    std::vector<fs::path> names;
+    for (const BuiltModel& model : built_.models) write(model, staged, names);
+    watch_.lap("write");
+    if (options_.validate) {
+      warn_of_not_a_number();
+      for (const BuiltModel& model : built_.models) validate_model(model, staged.path());
+      judge();
+      watch_.lap("validate");
+    }
+    staged.commit();
+    names.insert(names.end(), companions.begin(), companions.end());
+    for (const fs::path& name : names) result_.files.push_back(options_.output / name);
+    watch_.lap("write");
+    result_.peak_memory_bytes = peak_memory();
+    finish();
+    return std::move(result_);
+  }
+
+ private:
+  void log(std::string_view line) const {
+    if (options_.log) options_.log(line);
+  }
+  void warn(const std::string& line) {
+    result_.warnings.push_back(line);
+    if (options_.warn) options_.warn(line);
+  }
+
+  void check_options() const {
+    if (options_.output.empty()) throw Error(ErrorKind::InvalidArgument, "no output directory is given");
+    if (result_.opset < onnx::minimum_opset || result_.opset > onnx::maximum_opset)
+      throw Error(ErrorKind::InvalidArgument,
+                  "opset " + std::to_string(result_.opset) + " is out of range: onnxport writes opset " +
+                      std::to_string(onnx::minimum_opset) + " to " + std::to_string(onnx::maximum_opset));
+    if (!(result_.atol >= 0)) throw Error(ErrorKind::InvalidArgument, "atol must be a number of 0 or more");
+    if (options_.variant != "default")
+      throw Error(ErrorKind::InvalidArgument,
+                  "the variant \"" + options_.variant + "\" is unknown; the only one here is default");
+    if (options_.monolith && options_.task.ends_with("-with-past"))
+      throw Error(ErrorKind::InvalidArgument, "--monolith and a task -with-past exclude each other");
+    if (!options_.library_name.empty() && options_.library_name != "transformers" &&
+        options_.library_name != sentence_transformers)
+      throw Error(ErrorKind::InvalidArgument,
+                  "the library \"" + options_.library_name +
+                      "\" is not supported; onnxport reads transformers and sentence_transformers");
+  }
+
+  void open() {
+    std::error_code error;
+    if (!fs::is_directory(options_.model, error)) open_checkpoint(options_.model);  // says what is wrong
+    sentence_transformer_ = options_.library_name.empty() ? is_sentence_transformer(options_.model)
+                                                          : options_.library_name == sentence_transformers;
+    checkpoint_ = open_checkpoint(sentence_transformer_ ? transformer_directory(options_.model) : options_.model);
+    if (!options_.model_kwargs.empty()) merge_model_kwargs();
+    if (options_.pad_token_id && !Config(checkpoint_.config).optional_integer("pad_token_id"))
+      checkpoint_.config.set("pad_token_id", *options_.pad_token_id);
+    result_.weight_bytes = checkpoint_.byte_size();
+  }
+
+  void merge_model_kwargs() {
+    const Json kwargs = parse_json(options_.model_kwargs, "--model-kwargs");
+    if (!kwargs.is_object()) throw Error(ErrorKind::InvalidArgument, "--model-kwargs must be a JSON object");
+    for (const auto& [name, value] : kwargs.object()) {
+      if (name == "output_attentions" || name == "output_hidden_states")
+        throw Error(ErrorKind::UnsupportedTask, "--model-kwargs: " + name + " is not supported");
+      checkpoint_.config.set(name, value);
+    }
+  }
+
+  void build() {
+    const Config config(checkpoint_.config);
+    const Architecture& architecture = architecture_of(config);
+    result_.model_type = architecture.model_type;
+    result_.task = choose_task(architecture, config);
+    const DimBindings sizes = options_.dynamic_axes ? DimBindings{} : input_sizes(options_.shapes, config);
+    built_ = sentence_transformer_ ? build_sentence_transformer(options_.model, checkpoint_, architecture, sizes)
+                                   : build_task(checkpoint_, architecture, result_.task, sizes);
+    result_.unused_tensors = built_.unused_tensors;
+  }
+
+  std::string choose_task(const Architecture& architecture, const Config& config) const {
+    if (options_.task != "auto") {
+      const std::string task = canonical_task(options_.task);
+      if (sentence_transformer_ && task != "feature-extraction")
+        throw Error(ErrorKind::UnsupportedTask,
+                    "a sentence-transformers directory has the tasks feature-extraction and sentence-similarity; "
+                    "--library-name transformers exports its transformer alone");
+      return task;
+    }
+    std::string task = sentence_transformer_ ? "feature-extraction" : infer_task(architecture, config);
+    const std::string plain = task.substr(0, task.find("-with-past"));
+    std::string synonyms;
+    for (const std::string& name : task_synonyms(plain)) synonyms += (synonyms.empty() ? "" : ", ") + name;
+    log("Automatic task detection to " + task + (synonyms.empty() ? "" : " (possible synonyms are: " + synonyms + ")") +
+        ".");
+    return task;
+  }
+
+  onnx::Model lower(const BuiltModel& model) const {
+    const Target target{.opset = result_.opset, .data_type = format_.type};
+    onnx::Model lowered = onnx::lower_graph(*model.graph, target);
+    const Config config(checkpoint_.config);
+    const std::string source = config.string("_name_or_path", fs::canonical(options_.model).filename().string());
+    lowered.producer_name = "onnxport";
+    lowered.producer_version = ONNXPORT_VERSION;
+    lowered.doc_string =
+        result_.model_type + " for " + result_.task + ", exported from " + source + " by onnxport " ONNXPORT_VERSION;
+    lowered.graph_doc_string = lowered.doc_string;
+    lowered.metadata = {{"model", source},
+                        {"model_type", result_.model_type},
+                        {"task", result_.task},
+                        {"submodel", model.name},
+                        {"dtype", std::string(to_string(format_.type))},
+                        {"onnxport_version", ONNXPORT_VERSION}};
+    if (const auto version = config.optional_string("transformers_version"))
+      lowered.metadata["transformers_version"] = *version;
+    return lowered;
+  }
+
+  void write(const BuiltModel& model, const onnx::StagedDirectory& staged, std::vector<fs::path>& names) {
+    const std::string file = model.name + ".onnx";
+    const std::string stage = "Writing " + file;
+    onnx::WriteOptions write_options;
+    write_options.weights = options_.weights == WeightsMode::Reference       ? onnx::WeightStorage::Reference
+                            : options_.external_data == ExternalData::Always ? onnx::WeightStorage::External
+                                                                             : onnx::WeightStorage::Automatic;
+    write_options.destination = staged.destination();
+    for (const auto& [name, tensor] : checkpoint_.tensors)
+      if (tensor.file && std::find(write_options.mapped_files.begin(), write_options.mapped_files.end(), tensor.file) ==
+                             write_options.mapped_files.end())
+        write_options.mapped_files.push_back(tensor.file);
+    if (options_.progress)
+      write_options.progress = [&](std::uint64_t done, std::uint64_t total) {
+        options_.progress({stage, done, total});
+      };
+    for (const fs::path& written : onnx::write_model(lower(model), staged.path() / file, write_options)) {
+      const fs::path name = written.filename();
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+  }
+
+  void warn_of_not_a_number() {
+    std::string names;
+    for (const auto& [name, tensor] : checkpoint_.tensors)
+      if (has_not_a_number(tensor)) names += (names.empty() ? "" : ", ") + name;
+    if (!names.empty()) warn("the checkpoint has weights that are not a number (NaN): " + names);
+  }
+
+  std::vector<ReferenceCase> reference_cases(const BuiltModel& model) const {
+    if (!options_.reference.empty())
+      return read_reference(fs::is_directory(options_.reference) ? options_.reference / (model.name + ".safetensors")
+                                                                 : options_.reference);
+    const Config config(checkpoint_.config);
+    std::vector<ReferenceCase> cases;
+    for (const InputSet& set : validation_sets(options_.shapes, config, options_.dynamic_axes)) {
+      NamedArrays inputs = make_inputs(*model.graph, config, set);
+      NamedArrays outputs = evaluate_graph(*model.graph, inputs);
+      cases.push_back({describe(*model.graph, set), std::move(inputs), std::move(outputs)});
+    }
+    return cases;
+  }
+
+  void validate_model(const BuiltModel& model, const fs::path& directory) {
+    const std::string file = model.name + ".onnx";
+    if (options_.progress) options_.progress({"Validating " + file, 0, 1});
+    // Without packed copies of the weights, a session needs little more than the weights themselves.
+    const Session session(directory / file, {.prepacking = false});
+    const ValidationTarget target{file, (options_.output / file).string(), &session, format_.type, result_.atol};
+    const std::vector<OutputValidation> outputs =
+        validate(target, reference_cases(model), [&](std::string_view line) { log(line); });
+    result_.validations.insert(result_.validations.end(), outputs.begin(), outputs.end());
+    if (options_.progress) options_.progress({"Validating " + file, 1, 1});
+  }
+
+  std::string differences() const {
+    std::string text;
+    for (const OutputValidation& output : result_.validations) {
+      if (output.matches) continue;
+      const bool shape = output.shape != output.reference_shape;
+      text += "\n- " + output.file + ", " + output.output + " (" + output.inputs +
+              "): " + (shape ? "the shape differs" : "max diff = " + dump_json(Json(output.max_difference)));
+    }
+    return text;
+  }
+
+  void judge() {
+    const std::string text = differences();
+    result_.validated = text.empty();
+    if (result_.validated || options_.allow_mismatch) return;
+    throw Error(ErrorKind::ValidationFailed,
+                "the exported model does not reproduce the reference within the tolerance (atol: " +
+                    dump_json(Json(result_.atol)) + "):" + text + "\nNothing was written to " + saved_at() +
+                    "; --allow-mismatch keeps the model all the same.");
+  }
+
+  /// The output as Python's pathlib prints it, without a slash at the end.
+  std::string saved_at() const {
+    const fs::path path = options_.output.lexically_normal();
+    return (path.has_filename() ? path : path.parent_path()).string();
+  }
+
+  void finish() {
+    if (options_.validate && !result_.validated) {
+      warn(
+          "The ONNX export succeeded with the warning: the exported model does not reproduce the reference within the "
+          "tolerance (atol: " +
+          dump_json(Json(result_.atol)) + "):" + differences() + "\nThe exported model was saved at: " + saved_at());
+    } else {
+      log("The ONNX export succeeded and the exported model was saved at: " + saved_at());
+    }
+  }
+
+  const ExportOptions& options_;
+  const FloatFormat& format_;
+  ExportResult result_;
+  Stopwatch watch_;
+  bool sentence_transformer_ = false;
+  Checkpoint checkpoint_;
+  BuiltTask built_;
+};
+
+}  // namespace
+
+ExportResult export_onnx(const ExportOptions& options) { return Exporter(options).run(); }
+
+}  // namespace onnxport
