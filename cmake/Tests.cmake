@@ -48,7 +48,7 @@ foreach(folder IN LISTS test_folders)
   file(GLOB_RECURSE fixtures CONFIGURE_DEPENDS "tests/${folder}/*")
   list(REMOVE_ITEM fixtures ${sources})
   set_target_properties(${test} PROPERTIES LINK_DEPENDS "${fixtures}")
-  gtest_discover_tests(${test} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${folder}/" DISCOVERY_TIMEOUT 60
+  gtest_discover_tests(${test} DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES TEST_PREFIX "${folder}/" DISCOVERY_TIMEOUT 60
                        WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}" PROPERTIES TIMEOUT 600)
 endforeach()
 

@@ -6,6 +6,15 @@
 #include "onnxport/error.h"
 
 namespace onnxport {
+namespace {
+
+Config completed(Json config, const Json::Object& defaults) {
+  for (const auto& [name, value] : defaults)
+    if (!config.find(name)) config.set(name, value);
+  return Config(std::move(config));
+}
+
+}  // namespace
 
 const Architecture& architecture_of(const Config& config) {
   const std::string model_type = config.string("model_type");
@@ -27,7 +36,7 @@ BuiltTask build_task(const Checkpoint& checkpoint, const Architecture& architect
     throw Error(ErrorKind::UnsupportedTask,
                 architecture.model_type + " has no task \"" + std::string(task) + "\"; it has " + known);
   }
-  const Config config(checkpoint.config);
+  const Config config = completed(checkpoint.config, architecture.defaults);
   BuiltTask result;
   std::map<std::string, int> users;
   std::size_t files = 0;

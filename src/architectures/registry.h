@@ -66,6 +66,9 @@ struct Architecture {
   std::string base_model_prefix;
   std::vector<TaskDefinition> tasks;
   std::vector<WeightStore::Alias> aliases{};
+  /// What a config.json that leaves these members out means, where the HF config class has another default than the
+  /// shared layers have.
+  Json::Object defaults{};
 
   const TaskDefinition* find(std::string_view task) const;
 };

@@ -55,8 +55,9 @@ class LowerContext {
 
   /// A 1-D int64 tensor that holds the sizes: a constant where all are known, else computed from the inputs' shapes.
   virtual std::string shape(const Shape& shape) = 0;
-  /// Reshape of `name` from one shape to another, by constants, 0 and -1 where these suffice.
-  std::string reshape(const std::string& name, const Shape& from, const Shape& to);
+  /// Reshape of `name` from one shape to another, by constants, 0 and -1 where these suffice. Reshapes of reshapes are
+  /// merged.
+  virtual std::string reshape(const std::string& name, const Shape& from, const Shape& to) = 0;
   std::string transpose(const std::string& name, std::vector<std::int64_t> permutation);
   std::string cast(const std::string& name, DataType type);
 

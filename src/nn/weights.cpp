@@ -89,6 +89,15 @@ Tensor Weights::expect(std::string_view name, const std::vector<std::int64_t>& s
   return (*this)[name];
 }
 
+Tensor Weights::expect_rows(std::string_view name, std::int64_t rows) const {
+  const TensorSource& found = source(name);
+  if (found.shape.size() != 2 || found.shape[0] != rows)
+    throw Error(ErrorKind::ShapeMismatch, "the tensor \"" + join(name) + "\" has the shape " +
+                                              shape_to_string(found.shape) + ", config.json asks for a matrix of " +
+                                              std::to_string(rows) + " rows");
+  return (*this)[name];
+}
+
 std::string Weights::node_scope() const {
   const std::string& prefix = store_->base_model_prefix();
   if (path_ == prefix) return {};

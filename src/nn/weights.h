@@ -64,6 +64,8 @@ class Weights {
   }
   /// A weight that must have these sizes according to the config; throws Error(ShapeMismatch) naming both.
   Tensor expect(std::string_view name, const std::vector<std::int64_t>& shape) const;
+  /// The same for a matrix of which the config only tells the number of rows.
+  Tensor expect_rows(std::string_view name, std::int64_t rows) const;
 
   /// Nodes built while the guard lives are named after this scope.
   ScopeGuard scope() const { return ScopeGuard(graph(), node_scope()); }

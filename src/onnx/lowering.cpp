@@ -145,6 +145,17 @@ class Lowering final : public LowerContext {
     return parts.size() == 1 ? parts.front() : emit("Concat", parts, {{"axis", std::int64_t{0}}});
   }
 
+  std::string reshape(const std::string& name, const Shape& from, const Shape& to) override {
+    if (const auto inner = reshaped_.find(name); inner != reshaped_.end()) {
+      const auto [source, shape] = inner->second;
+      return reshape(source, shape, to);
+    }
+    if (from == to) return name;
+    std::string result = emit("Reshape", {name, reshape_target(from, to)});
+    reshaped_.insert_or_assign(result, std::pair(name, from));
+    return result;
+  }
+
  private:
   using Node_ = onnxport::Node;  // the graph's node, beside ONNX's
 
@@ -198,6 +209,18 @@ class Lowering final : public LowerContext {
   }
 
   DataType target_type(DataType type) const { return type == DataType::Float32 ? target_.data_type : type; }
+
+  /// Constants, 0 where a size stays in its place and one -1 are enough for most reshapes; else sizes are computed.
+  std::string reshape_target(const Shape& from, const Shape& to) {
+    std::vector<std::int64_t> sizes;
+    int unknown = 0;
+    for (std::size_t i = 0; i < to.size(); ++i) {
+      const bool kept = i < from.size() && to[i] == from[i];
+      sizes.push_back(to[i].is_constant() ? to[i].constant() : kept ? 0 : -1);
+      if (sizes.back() == -1) ++unknown;
+    }
+    return unknown <= 1 ? int64s(sizes) : shape(to);
+  }
 
   static std::vector<Dimension> dimensions(const Shape& shape) {
     std::vector<Dimension> result;
@@ -316,10 +339,11 @@ class Lowering final : public LowerContext {
   }
 
   Model model_;
-  std::vector<std::string> names_;                           // by ValueId
-  std::map<std::string, std::vector<std::string>> emitted_;  // node key to outputs
-  std::map<std::string, std::size_t> producers_;             // value name to node index
-  std::map<std::string, std::string> constants_;             // bytes to name
+  std::vector<std::string> names_;                                 // by ValueId
+  std::map<std::string, std::vector<std::string>> emitted_;        // node key to outputs
+  std::map<std::string, std::size_t> producers_;                   // value name to node index
+  std::map<std::string, std::string> constants_;                   // bytes to name
+  std::map<std::string, std::pair<std::string, Shape>> reshaped_;  // a Reshape's output to its input
   std::set<std::string> used_names_;
   std::map<std::string, int> name_counts_;                               // by base name
   std::map<std::string, std::pair<std::string, std::int64_t>> symbols_;  // symbol to (input, axis)
@@ -340,23 +364,6 @@ std::string LowerContext::int64_scalar(std::int64_t value) { return constant(Arr
 
 std::string LowerContext::int64s(std::span<const std::int64_t> values) {
   return constant(Array::int64({static_cast<std::int64_t>(values.size())}, values));
-}
-
-std::string LowerContext::reshape(const std::string& name, const Shape& from, const Shape& to) {
-  if (from == to) return name;
-  std::vector<std::int64_t> sizes;
-  int unknown = 0;
-  for (std::size_t i = 0; i < to.size(); ++i) {
-    if (to[i].is_constant()) {
-      sizes.push_back(to[i].constant());
-    } else if (i < from.size() && to[i] == from[i]) {
-      sizes.push_back(0);
-    } else {
-      sizes.push_back(-1);
-      ++unknown;
-    }
-  }
-  return emit("Reshape", {name, unknown <= 1 ? int64s(sizes) : shape(to)});
 }
 
 std::string LowerContext::transpose(const std::string& name, std::vector<std::int64_t> permutation) {

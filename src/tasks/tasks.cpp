@@ -54,7 +54,7 @@ struct Synonym {
 };
 
 /// Two of Optimum's task names are synonyms at the same time: their models are those of feature-extraction.
-constexpr std::array<Synonym, 20> kSynonyms{{
+constexpr std::array<Synonym, 19> kSynonyms{{
     {"audio-ctc", "automatic-speech-recognition"},
     {"causal-lm", "text-generation"},
     {"default", "feature-extraction"},
@@ -74,7 +74,6 @@ constexpr std::array<Synonym, 20> kSynonyms{{
     {"translation", "text2text-generation"},
     {"vision2seq-lm", "image-to-text"},
     {"zero-shot-classification", "text-classification"},
-    {"zero-shot-text-classification", "text-classification"},
 }};
 
 constexpr std::string_view kWithPast = "-with-past";
@@ -87,7 +86,8 @@ std::pair<std::string_view, std::string_view> split_cache_suffix(std::string_vie
 
 /// Empty for an unknown name.
 std::string_view find_canonical(std::string_view name) {
-  const auto synonym = std::find_if(kSynonyms.begin(), kSynonyms.end(), [&](const Synonym& s) { return s.name == name; });
+  const auto synonym =
+      std::find_if(kSynonyms.begin(), kSynonyms.end(), [&](const Synonym& s) { return s.name == name; });
   if (synonym != kSynonyms.end()) return synonym->task;
   const auto task = std::find(kTaskNames.begin(), kTaskNames.end(), name);
   return task != kTaskNames.end() ? *task : std::string_view{};
@@ -154,7 +154,8 @@ std::vector<std::string> task_synonyms(std::string_view task) {
 
 std::string infer_task(const Architecture& architecture, const Config& config) {
   for (const std::string& class_name : config.optional_strings("architectures").value_or(std::vector<std::string>{}))
-    if (const TaskDefinition* task = find_by_class(architecture, class_name)) return with_cache(architecture, *task).task;
+    if (const TaskDefinition* task = find_by_class(architecture, class_name))
+      return with_cache(architecture, *task).task;
   return "feature-extraction";
 }
 

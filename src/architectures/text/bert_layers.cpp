@@ -21,12 +21,12 @@ Tensor relative_scores(Tensor x, Tensor distances, bool rows) {
 
 }  // namespace
 
-Tensor embedding_sum(ModelBuilder& m, Weights w, std::optional<Tensor> position_ids) {
+Tensor embedding_sum(ModelBuilder& m, Weights w, std::optional<Tensor> position_ids, double word_scale) {
   const auto scope = w.scope();
   const Tensor input_ids = m.input("input_ids");
-  const TensorSource& words = (w / "word_embeddings").source("weight");
-  (w / "word_embeddings").expect("weight", {m.config.positive("vocab_size"), words.shape.back()});
+  (w / "word_embeddings").expect_rows("weight", m.config.positive("vocab_size"));
   Tensor x = nn::embedding(input_ids, w / "word_embeddings");
+  if (word_scale != 1.0) x = x * word_scale;
   const Weights token_types = w / "token_type_embeddings";
   x = x + (m.has_input("token_type_ids") ? nn::embedding(m.input("token_type_ids"), token_types)
                                          : token_types.add("weight.0", slice(token_types.source("weight"), 0, 0, 1)));
@@ -64,21 +64,25 @@ Tensor bert_self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
       {.query = query, .key = key, .value = nn::linear(x, w / "value"), .num_heads = num_heads, .bias = bias});
 }
 
-namespace {
-
-Tensor bert_layer(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
+Tensor bert_layer(ModelBuilder& m, Weights w, Tensor x, const SelfAttention& attention) {
   const auto scope = w.scope();
-  const double epsilon = layer_norm_eps(m);
-  const Tensor context = bert_self_attention(m, w / "attention.self", x, bias);
-  x = nn::layer_norm(x + nn::linear(context, w / "attention.output.dense"), w / "attention.output.LayerNorm", epsilon);
-  const Tensor h = nn::activation(m.config.string("hidden_act", "gelu"), nn::linear(x, w / "intermediate.dense"));
-  return nn::layer_norm(x + nn::linear(h, w / "output.dense"), w / "output.LayerNorm", epsilon);
+  const Tensor context = nn::linear(attention(w / "attention.self", x), w / "attention.output.dense");
+  return bert_feed_forward(m, w, nn::layer_norm(x + context, w / "attention.output.LayerNorm", layer_norm_eps(m)));
 }
 
-}  // namespace
+Tensor bert_feed_forward(ModelBuilder& m, Weights w, Tensor x) {
+  const auto scope = w.scope();
+  const Tensor h = nn::activation(m.config.string("hidden_act", "gelu"), nn::linear(x, w / "intermediate.dense"));
+  return nn::layer_norm(x + nn::linear(h, w / "output.dense"), w / "output.LayerNorm", layer_norm_eps(m));
+}
 
 Tensor bert_encoder(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
-  for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i) x = bert_layer(m, w / "layer" / i, x, bias);
+  return bert_encoder(m, w, x, [&](Weights self, Tensor h) { return bert_self_attention(m, self, h, bias); });
+}
+
+Tensor bert_encoder(ModelBuilder& m, Weights w, Tensor x, const SelfAttention& attention) {
+  for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)
+    x = bert_layer(m, w / "layer" / i, x, attention);
   return x;
 }
 

@@ -63,7 +63,7 @@ std::string class_name_of(const TextEncoder& encoder, const std::string& task) {
 }  // namespace
 
 void register_text_encoder(Registry& registry, TextEncoder encoder) {
-  Architecture architecture{encoder.model_type, encoder.base_model_prefix, {}, encoder.aliases};
+  Architecture architecture{encoder.model_type, encoder.base_model_prefix, {}, encoder.aliases, encoder.defaults};
   encoder.heads.try_emplace("feature-extraction");
   for (const auto& [task, head] : encoder.heads)
     architecture.tasks.push_back({task, class_name_of(encoder, task), [encoder, task = task](const Config& config) {
@@ -114,7 +114,7 @@ Tensor dense_classifier(ModelBuilder& m, Tensor hidden_states) {
 
 Tensor dense_classifier_with(std::string_view activation, ModelBuilder& m, Tensor hidden_states) {
   const Weights w = m.root() / "classifier";
-  w.expect("out_proj.weight", {num_labels(m.config), w.source("out_proj.weight").shape.back()});
+  w.expect_rows("out_proj.weight", num_labels(m.config));
   const auto scope = w.scope();
   return nn::linear(nn::activation(activation, nn::linear(first_token(hidden_states), w / "dense")), w / "out_proj");
 }
@@ -138,13 +138,15 @@ Tensor sequence_summary(ModelBuilder& m, Tensor hidden_states, Weights w, std::s
   return nn::activation(m.config.string("summary_activation", default_activation), x);
 }
 
-Tensor vocabulary(ModelBuilder& m, Tensor x, Weights w) {
+Tensor vocabulary(ModelBuilder& m, Tensor x, Weights decoder, Tensor bias) {
   const bool tied = m.config.boolean("tie_word_embeddings", true);
-  const Weights decoder = tied ? m.base() / "embeddings.word_embeddings" : w / "decoder";
-  const Tensor weight = decoder.expect("weight", {m.config.positive("vocab_size"), x.dim(-1).constant()});
-  const Tensor bias = w.has("decoder.bias") && !w.has("bias") ? w["decoder.bias"] : w["bias"];
-  const auto scope = (w / "decoder").scope();
-  return ops::linear(x, weight, bias);
+  const Weights w = tied ? m.base() / "embeddings.word_embeddings" : decoder;
+  const auto scope = decoder.scope();
+  return ops::linear(x, w.expect_rows("weight", m.config.positive("vocab_size")), bias);
+}
+
+Tensor vocabulary(ModelBuilder& m, Tensor x, Weights w) {
+  return vocabulary(m, x, w / "decoder", w.has("bias") || !w.has("decoder.bias") ? w["bias"] : w["decoder.bias"]);
 }
 
 Tensor lm_head(ModelBuilder& m, Tensor hidden_states) {

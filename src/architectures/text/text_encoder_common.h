@@ -29,6 +29,7 @@ struct TextEncoder {
   std::vector<WeightStore::Alias> aliases{};
   /// Inputs that depend on the config, instead of `inputs`.
   std::function<std::vector<std::string>(const Config&)> inputs_of{};
+  Json::Object defaults{};  ///< see Architecture
 };
 
 void register_text_encoder(Registry& registry, TextEncoder encoder);
@@ -61,8 +62,10 @@ Tensor dense_classifier_with(std::string_view activation, ModelBuilder& m, Tenso
 /// "last", "mean", "cls_index"; others throw Error(UnsupportedArchitecture)), summary_use_proj and summary_activation.
 Tensor sequence_summary(ModelBuilder& m, Tensor hidden_states, Weights w, std::string_view default_activation);
 
-/// Logits over the vocabulary: a linear layer that is the word embedding itself (`embeddings.word_embeddings`) unless
-/// tie_word_embeddings is false. The bias is `bias` of `w`, and the weight `decoder.weight`.
+/// Logits over the vocabulary: x Wᵀ + bias, where W is that of `decoder` if tie_word_embeddings is false, and else the
+/// base model's `embeddings.word_embeddings`.
+Tensor vocabulary(ModelBuilder& m, Tensor x, Weights decoder, Tensor bias);
+/// The same with `decoder` and `bias` of w. The bias is the decoder's too; a checkpoint has it under either name.
 Tensor vocabulary(ModelBuilder& m, Tensor x, Weights w);
 /// RobertaLMHead: vocabulary(layer_norm(gelu(dense(x)))) of `lm_head`.
 Tensor lm_head(ModelBuilder& m, Tensor hidden_states);

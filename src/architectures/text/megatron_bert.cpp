@@ -1,0 +1,35 @@
+// Megatron-BERT (Shoeybi et al., 2019): BERT that normalizes before attention and feed-forward.
+#include "architectures/text/bert_layers.h"
+#include "architectures/text/text_encoder_common.h"
+
+namespace onnxport {
+namespace {
+
+Tensor encode(ModelBuilder& m) {
+  const Weights encoder = m.base() / "encoder";
+  const std::string hidden_act = m.config.string("hidden_act", "gelu");
+  const Tensor bias = nn::attention_bias(m.input("attention_mask"));
+  Tensor x = embedding_sum(m, m.base() / "embeddings");
+  for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers", 24); ++i) {
+    const Weights w = encoder / "layer" / i;
+    x = pre_norm_bert_layer(m, w, x, "ln", hidden_act,
+                            [&](Tensor h) { return bert_self_attention(m, w / "attention.self", h, bias); });
+  }
+  return nn::layer_norm(x, encoder / "ln", m.config.number("layer_norm_eps", 1e-12));
+}
+
+}  // namespace
+
+void register_megatron_bert(Registry& registry) {
+  register_text_encoder(registry, {.model_type = "megatron-bert",
+                                   .base_model_prefix = "bert",
+                                   .class_prefix = "MegatronBert",
+                                   .encode = encode,
+                                   .heads = {{"fill-mask", bert_masked_lm},
+                                             {"multiple-choice", heads::pooled_choice},
+                                             {"question-answering", heads::question_answering},
+                                             {"text-classification", heads::pooled_classifier},
+                                             {"token-classification", heads::token_classifier}}});
+}
+
+}  // namespace onnxport
