@@ -2,6 +2,7 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <optional>
 
 #include <sys/resource.h>
 
@@ -198,8 +199,7 @@ class Exporter {
   }
 
   onnx::Model lower(const BuiltModel& model) const {
-    const Target target{.opset = result_.opset, .data_type = format_.type};
-    onnx::Model lowered = onnx::lower_graph(*model.graph, target);
+    onnx::Model lowered = onnx::lower_graph(*model.graph, {.opset = result_.opset, .data_type = format_.type});
     const Config config(checkpoint_.config);
     const std::string source = config.string("_name_or_path", fs::canonical(options_.model).filename().string());
     lowered.producer_name = "onnxport";
@@ -261,12 +261,26 @@ class Exporter {
     return cases;
   }
 
+  /// The model in float32, with the weights that it has in the target's type.
+  fs::path write_rounded_twin(const BuiltModel& model, const fs::path& directory) const {
+    const Target target{.opset = result_.opset, .rounding = format_.type};
+    const fs::path path = directory / (model.name + ".onnx");
+    onnx::write_model(onnx::lower_graph(*model.graph, target), path, {});
+    return path;
+  }
+
   void validate_model(const BuiltModel& model, const fs::path& directory) {
     const std::string file = model.name + ".onnx";
     if (options_.progress) options_.progress({"Validating " + file, 0, 1});
+    fs::path path = directory / file;
+    std::optional<onnx::StagedDirectory> scratch;
+    if (format_.type == DataType::BFloat16) {
+      log("ONNX Runtime has no bfloat16 kernels for the CPU: validating in float32 with weights rounded to bfloat16.");
+      path = write_rounded_twin(model, scratch.emplace(options_.output).path());
+    }
     // Without packed copies of the weights, a session needs little more than the weights themselves.
-    const Session session(directory / file, {.prepacking = false});
-    const ValidationTarget target{file, (options_.output / file).string(), &session, format_.type, result_.atol};
+    const Session session(path, {.prepacking = false});
+    const ValidationTarget target{file, (options_.output / file).string(), &session, result_.atol};
     const std::vector<OutputValidation> outputs =
         validate(target, reference_cases(model), [&](std::string_view line) { log(line); });
     result_.validations.insert(result_.validations.end(), outputs.begin(), outputs.end());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,7 +15,9 @@ namespace onnxport {
 struct Target {
   int opset = 18;
   DataType data_type = DataType::Float32;  ///< Float32, Float16 or BFloat16
-  bool contrib_operators = false;          ///< operators of the com.microsoft domain may be used
+  /// Type that weights and constants are rounded to before they become data_type.
+  std::optional<DataType> rounding{};
+  bool contrib_operators = false;  ///< operators of the com.microsoft domain may be used
 };
 
 /// What an operator sees when it is lowered: its operands as ONNX value names, and the means to emit nodes.

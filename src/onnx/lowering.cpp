@@ -115,7 +115,7 @@ class Lowering final : public LowerContext {
 
   std::string constant(const Array& value, bool exact) override {
     TensorSource source = from_array(value);
-    if (!exact && value.data_type() == DataType::Float32) source = onnxport::cast(std::move(source), target_.data_type);
+    if (!exact && value.data_type() == DataType::Float32) source = in_target_type(std::move(source));
     const Array stored = materialize(source);
     std::string& name = constants_[key_of(stored)];
     if (name.empty()) {
@@ -202,10 +202,14 @@ class Lowering final : public LowerContext {
     if (value.kind != ValueKind::Parameter)
       throw Error(ErrorKind::InvalidModel, "a value of \"" + scope() + "\" is used before it is computed");
     name = unique_name(value.name);
-    model_.initializers.push_back({name, value.type.data_type == DataType::Float32
-                                             ? onnxport::cast(value.source, target_.data_type)
-                                             : value.source});
+    model_.initializers.push_back(
+        {name, value.type.data_type == DataType::Float32 ? in_target_type(value.source) : value.source});
     return name;
+  }
+
+  TensorSource in_target_type(TensorSource source) const {
+    if (target_.rounding) source = onnxport::cast(std::move(source), *target_.rounding);
+    return onnxport::cast(std::move(source), target_.data_type);
   }
 
   DataType target_type(DataType type) const { return type == DataType::Float32 ? target_.data_type : type; }

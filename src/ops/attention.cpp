@@ -41,12 +41,21 @@ std::string repeat_heads(LowerContext& c, const std::string& name, const Shape& 
                    {shape[0], shape[1] * Dim(groups), shape[2], shape[3]});
 }
 
+/// ONNX's Attention broadcasts its mask over batch and heads only: a row for all queries is repeated for each.
+std::string full_rows(LowerContext& c, const std::string& bias, const Shape& shape, const Dim& queries,
+                      const Dim& keys) {
+  Shape full = shape;
+  full[shape.size() - 2] = queries;
+  full[shape.size() - 1] = keys;
+  return full == shape ? bias : c.emit("Expand", {bias, c.shape(full)});
+}
+
 void lower(const Attention& op, LowerContext& c) {
   const Shape& q = c.input_type(0).shape;
   const Shape& k = c.input_type(1).shape;
   if (c.target().opset >= 23) {
     std::vector<std::string> inputs{c.input(0), c.input(1), c.input(2)};
-    if (c.input_count() > 3) inputs.push_back(c.input(3));
+    if (c.input_count() > 3) inputs.push_back(full_rows(c, c.input(3), c.input_type(3).shape, q[2], k[2]));
     return c.output(c.emit("Attention", std::move(inputs), {{"scale", op.scale}}));
   }
   const std::int64_t groups = q[1] == k[1] ? 1 : q[1].constant() / k[1].constant();

@@ -68,7 +68,7 @@ class Library {
                   "ONNX Runtime " + version_ + " (" + path_.string() + ") is too old: version 1.21 or later is needed");
     }
     Ort::InitApi(api);
-    environment_.emplace(ORT_LOGGING_LEVEL_ERROR, "onnxport");
+    environment_.emplace(ORT_LOGGING_LEVEL_FATAL, "onnxport");
     environment_->DisableTelemetryEvents();
   }
 
@@ -197,7 +197,7 @@ Session::Session(const std::filesystem::path& model, const SessionOptions& optio
   translate_errors(self.what, [&] {
     Ort::SessionOptions session_options;
     session_options.SetGraphOptimizationLevel(optimization_level(options.graph_optimization));
-    session_options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_ERROR);
+    session_options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_FATAL);
     if (options.intra_op_num_threads > 0) session_options.SetIntraOpNumThreads(options.intra_op_num_threads);
     if (!options.prepacking) session_options.AddConfigEntry(kOrtSessionOptionsConfigDisablePrepacking, "1");
 

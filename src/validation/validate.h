@@ -28,7 +28,6 @@ struct ValidationTarget {
   std::string file;        ///< "model.onnx"
   std::string shown_path;  ///< "output/model.onnx", for the log
   const Session* session = nullptr;
-  DataType data_type = DataType::Float32;  ///< of the model's floating-point inputs
   double atol = 1e-4;
 };
 

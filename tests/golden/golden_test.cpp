@@ -84,31 +84,43 @@ void expect_signature(const std::vector<onnx::ValueInfo>& values, const std::str
 
 class Golden : public ::testing::TestWithParam<FixtureFile> {};
 
-TEST_P(Golden, ReproducesTransformers) {
-  const FixtureFile& file = GetParam();
+/// The graph of a fixture's ONNX file.
+BuiltModel build(const FixtureFile& file) {
   const Checkpoint checkpoint = materialize_checkpoint(file);
-  const Architecture& architecture = architecture_of(Config(checkpoint.config));
-  BuiltTask task = build_task(checkpoint, architecture, file.task);
-  const auto built = std::find_if(task.models.begin(), task.models.end(),
-                                  [&](const BuiltModel& m) { return m.name == file.submodel; });
-  ASSERT_NE(built, task.models.end()) << "no file " << file.submodel;
+  BuiltTask task = build_task(checkpoint, architecture_of(Config(checkpoint.config)), file.task);
+  for (BuiltModel& model : task.models)
+    if (model.name == file.submodel) return std::move(model);
+  throw std::runtime_error("the task has no file " + file.submodel);
+}
 
-  const onnx::Model model = onnx::lower_graph(*built->graph, {});
-  expect_signature(model.inputs, file.metadata.at("inputs"), "input");
-  expect_signature(model.outputs, file.metadata.at("outputs"), "output");
+Session load(const FixtureFile& file, const onnx::Model& model) {
   const fs::path path = scratch_directory() / (file.fixture + "." + file.path.stem().string() + ".onnx");
   onnx::write_model(model, path, {});
-  const Session session(path, {.intra_op_num_threads = 1});
+  Session session(path, {.intra_op_num_threads = 1});
   fs::remove(path);
+  return session;
+}
 
+std::vector<std::string> output_names(const FixtureCase& example) {
+  std::vector<std::string> names;
+  for (const auto& [name, array] : example.outputs) names.push_back(name);
+  return names;
+}
+
+TEST_P(Golden, ReproducesTransformers) {
+  const FixtureFile& file = GetParam();
+  const BuiltModel built = build(file);
+  const onnx::Model model = onnx::lower_graph(*built.graph, {});
+  expect_signature(model.inputs, file.metadata.at("inputs"), "input");
+  expect_signature(model.outputs, file.metadata.at("outputs"), "output");
+  const Session session = load(file, model);
   const double atol = std::stod(file.metadata.at("atol"));
   int index = 0;
   for (const FixtureCase& example : read_cases(file)) {
     const std::string where = "case " + std::to_string(index++);
-    std::vector<std::string> names;
-    for (const auto& [name, array] : example.outputs) names.push_back(name);
+    const std::vector<std::string> names = output_names(example);
     const std::vector<Array> outputs = session.run(example.inputs, names);
-    const NamedArrays reference = evaluate_graph(*built->graph, example.inputs);
+    const NamedArrays reference = evaluate_graph(*built.graph, example.inputs);
     for (std::size_t i = 0; i < names.size(); ++i) {
       const Array& expected = example.outputs[i].second;
       expect_close(outputs[i], expected, atol, where + ", ONNX Runtime, " + names[i]);
@@ -116,6 +128,42 @@ TEST_P(Golden, ReproducesTransformers) {
       ASSERT_NE(evaluated, nullptr) << names[i];
       expect_close(*evaluated, expected, atol, where + ", evaluation, " + names[i]);
     }
+  }
+}
+
+/// Every opset at which the lowering of an operator changes, and both ends.
+TEST_P(Golden, LowersToEveryOpset) {
+  const FixtureFile& file = GetParam();
+  const BuiltModel built = build(file);
+  const FixtureCase example = read_cases(file).front();
+  const std::vector<std::string> names = output_names(example);
+  for (int opset : {onnx::minimum_opset, 15, 17, 20, 23, onnx::maximum_opset}) {
+    const Session session = load(file, onnx::lower_graph(*built.graph, {.opset = opset}));
+    const std::vector<Array> outputs = session.run(example.inputs, names);
+    for (std::size_t i = 0; i < names.size(); ++i)
+      expect_close(outputs[i], example.outputs[i].second, std::stod(file.metadata.at("atol")),
+                   "opset " + std::to_string(opset) + ", " + names[i]);
+  }
+}
+
+/// In float16 the outputs stay what they are but for rounding.
+TEST_P(Golden, LowersToFloat16) {
+  const FixtureFile& file = GetParam();
+  const BuiltModel built = build(file);
+  const FixtureCase example = read_cases(file).front();
+  const Session session = load(file, onnx::lower_graph(*built.graph, {.data_type = DataType::Float16}));
+  NamedArrays inputs;
+  for (const auto& [name, array] : example.inputs)
+    inputs.emplace_back(
+        name, array.data_type() == DataType::Float32 ? materialize(cast(from_array(array), DataType::Float16)) : array);
+  const std::vector<std::string> names = output_names(example);
+  const std::vector<Array> outputs = session.run(inputs, names);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    ASSERT_EQ(outputs[i].data_type(), DataType::Float16) << names[i];
+    const Array& expected = example.outputs[i].second;
+    double largest = 1;
+    for (float value : expected.values<float>()) largest = std::max(largest, std::fabs(static_cast<double>(value)));
+    expect_close(materialize(cast(from_array(outputs[i]), DataType::Float32)), expected, 2e-2 * largest, names[i]);
   }
 }
 

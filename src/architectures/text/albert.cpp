@@ -17,6 +17,9 @@ Tensor albert_layer(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
 }
 
 Tensor encode(ModelBuilder& m) {
+  // Unlike BERT's, its scores of relative positions would not be scaled.
+  if (m.config.string("position_embedding_type", "absolute") != "absolute")
+    m.config.unsupported("position_embedding_type");
   const Weights encoder = m.base() / "encoder";
   const Tensor bias = nn::attention_bias(m.input("attention_mask"));
   Tensor x = nn::linear(bert_embeddings(m, m.base() / "embeddings"), encoder / "embedding_hidden_mapping_in");

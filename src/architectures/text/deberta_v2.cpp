@@ -1,5 +1,6 @@
 // DeBERTa-v2 and -v3 (He et al., 2021): HF's DebertaV2Model, DeBERTa with relative positions in logarithmic buckets and
 // a convolution after the first layer, and its heads.
+#include <algorithm>
 #include <cmath>
 
 #include "architectures/text/deberta_layers.h"
@@ -35,13 +36,13 @@ std::vector<std::int64_t> buckets(ModelBuilder& m) {
   const std::int64_t max_positions = max_relative_positions(m.config);
   if (count % 2 != 0 || half < 2 || max_positions <= count) m.config.unsupported("position_buckets");
   const float range = std::log(static_cast<float>(max_positions - 1) / static_cast<float>(half));
-  std::vector<std::int64_t> result;
-  for (std::int64_t distance = 0; result.empty() || result.back() < count; ++distance) {
+  const auto wide = [&](std::int64_t distance) {
     const float logarithm = std::log(static_cast<float>(distance) / static_cast<float>(half));
-    const std::int64_t wide =
-        half + static_cast<std::int64_t>(std::ceil(logarithm / range * static_cast<float>(half - 1)));
-    result.push_back(distance <= half ? distance : wide);
-  }
+    return half + static_cast<std::int64_t>(std::ceil(logarithm / range * static_cast<float>(half - 1)));
+  };
+  std::vector<std::int64_t> result;
+  for (std::int64_t distance = 0; result.empty() || result.back() < count; ++distance)
+    result.push_back(distance <= half ? distance : std::min(wide(distance), count));
   return result;
 }
 

@@ -1,4 +1,5 @@
 // MPNet (Song et al., 2020): HF's MPNetModel and its heads, the graph of most sentence-transformers.
+#include "architectures/text/bert_layers.h"
 #include "architectures/text/text_encoder_common.h"
 #include "nn/relative_position.h"
 
@@ -36,9 +37,8 @@ Tensor layer(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
                                         .value = nn::linear(x, attention / "v"),
                                         .num_heads = m.config.positive("num_attention_heads", 12),
                                         .bias = bias});
-  x = nn::layer_norm(x + nn::linear(context, attention / "o"), w / "attention.LayerNorm", layer_norm_eps(m));
-  const Tensor h = nn::activation(m.config.string("hidden_act", "gelu"), nn::linear(x, w / "intermediate.dense"));
-  return nn::layer_norm(x + nn::linear(h, w / "output.dense"), w / "output.LayerNorm", layer_norm_eps(m));
+  const Tensor sum = x + nn::linear(context, attention / "o");
+  return bert_feed_forward(m, w, nn::layer_norm(sum, w / "attention.LayerNorm", layer_norm_eps(m)));
 }
 
 Tensor encode(ModelBuilder& m) {
