@@ -19,11 +19,12 @@ all: setup ## Build the program, build/onnxport (the default)
 	@$(build) --target onnxport_program
 
 .PHONY: demo
-demo: all ## Export a checkpoint and run it: make demo MODEL=directory TEXT="some words"
-	@bash tools/demo.sh
+demo: setup ## Export a model and compare sentences with it, MODEL=directory for your own (tools/demo.sh tells more)
+	@$(build) --target onnxport_program example_sentence_similarity
+	@BUILD="$(BUILD)" tools/demo.sh
 
 .PHONY: test
-test: setup ## Build everything and run all tests; SANITIZE=1 with the sanitizers
+test: setup demo-model ## Build everything and run all tests; SANITIZE=1 with the sanitizers
 	@$(build)
 	@ctest --preset $(PRESET) --parallel $(JOBS)
 
@@ -37,6 +38,10 @@ bench: setup ## Build and run the benchmarks, BENCH=name for one of them
 coverage-table: setup ## Print which model types and tasks pass against the golden fixtures
 	@$(build) --target onnxport_golden_tests >&2
 	@$(BUILD)/onnxport_golden_tests --coverage-table
+
+.PHONY: readme
+readme: all ## Renew the generated parts of README.md and docs/options.md
+	@tools/update-readme.sh
 
 .PHONY: format
 format: setup-format ## Format all sources with clang-format
@@ -54,6 +59,10 @@ install: setup ## Install program, library and CMake package below PREFIX (/usr/
 .PHONY: setup
 setup: ## Install what building needs and the machine lacks (the other targets do it too)
 	@tools/setup.sh
+
+.PHONY: demo-model
+demo-model: setup ## Fetch the real model that the demo and the tests export (they do it too)
+	@tools/fetch-demo-model.sh
 
 .PHONY: setup-format
 setup-format:

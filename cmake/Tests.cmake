@@ -83,15 +83,23 @@ endforeach()
 
 # ---- Examples: examples/*.cpp ---------------------------------------------------------------------------------------
 
-# They see what a user of the library sees, and no more.
+# They see what a user of the library sees, and no more. Those that run an exported model see ONNX Runtime instead.
+set(onnxruntime_examples sentence_similarity)
 file(GLOB example_sources CONFIGURE_DEPENDS examples/*.cpp)
 foreach(source IN LISTS example_sources)
   cmake_path(GET source STEM name)
+  if(name IN_LIST onnxruntime_examples AND NOT OnnxRuntime_LIBRARY)
+    continue()
+  endif()
   add_executable(example_${name} ${source})
   onnxport_configure_target(example_${name})
   set_target_properties(example_${name} PROPERTIES OUTPUT_NAME ${name}
                                                    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/examples")
-  target_link_libraries(example_${name} PRIVATE onnxport::onnxport)
+  if(name IN_LIST onnxruntime_examples)
+    target_link_libraries(example_${name} PRIVATE OnnxRuntime::Headers "${OnnxRuntime_LIBRARY}")
+  else()
+    target_link_libraries(example_${name} PRIVATE onnxport::onnxport)
+  endif()
 endforeach()
 
 # ---- The installed package ------------------------------------------------------------------------------------------

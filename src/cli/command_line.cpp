@@ -113,10 +113,10 @@ void refuse_unknown(const Command& command, std::vector<std::string> unknown) {
   throw UsageError("there is no option " + name + suggest(name, option_names(command)));
 }
 
-void check_value(const Option& option, const std::string& value, const std::vector<std::string>& names) {
-  if (option.value.empty()) return;
-  if (std::find(names.begin(), names.end(), value) != names.end())
-    throw UsageError(display_name(option) + " needs a value; " + value + " is an option");
+void check_value(const Option& option, const std::string& value) {
+  // CLI11 takes whatever follows for the value.
+  if (value.starts_with("--"))
+    throw UsageError(display_name(option) + " needs a value; " + value + " looks like an option");
   if (option.choices.empty() || std::find(option.choices.begin(), option.choices.end(), value) != option.choices.end())
     return;
   throw UsageError(display_name(option) + " is one of " + join(option.choices) + ", not " + quote_json(value) +
@@ -131,15 +131,14 @@ void apply(const Option& option, const std::string& value) {
   }
 }
 
-void apply_options(const Command& command, const std::vector<ParsedOption>& options) {
-  const std::vector<std::string> names = option_names(command);
+void apply_options(const std::vector<ParsedOption>& options) {
   for (const auto& [option, parsed] : options) {
     if (parsed->count() == 0) {
       if (option->required) throw UsageError(display_name(*option) + " is missing");
       continue;
     }
     const std::string value = option->value.empty() ? "" : parsed->results().back();
-    check_value(*option, value, names);
+    check_value(*option, value);
     apply(*option, value);
   }
 }
@@ -154,7 +153,7 @@ bool parse_options(const Command& command, const std::vector<std::string>& argum
   parse(app, arguments);
   if (help->count() > 0) return true;
   refuse_unknown(command, app.remaining());
-  apply_options(command, options);
+  apply_options(options);
   return false;
 }
 

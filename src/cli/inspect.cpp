@@ -1,12 +1,13 @@
 // onnxport inspect: what a checkpoint or an ONNX model holds.
 #include "onnx/inspect.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <system_error>
 #include <vector>
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include "cli/commands.h"
 #include "core/json.h"
@@ -23,6 +24,20 @@ struct Request {
   bool json = false;
 };
 
+/// What an export leaves is no checkpoint: its models are to be named one by one.
+void refuse_exported_models(const fs::path& directory) {
+  std::vector<std::string> models;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
+    const fs::path name = entry.path().filename();
+    if (name.extension() == ".onnx") models.push_back(quote_json((directory / name).string()));
+    if (name.string().find(".safetensors") != std::string::npos) return;
+  }
+  if (models.empty()) return;
+  std::sort(models.begin(), models.end());
+  throw Error(ErrorKind::InvalidArgument, fmt::format("{} holds ONNX models and no checkpoint; name one of them: {}",
+                                                      quote_json(directory.string()), fmt::join(models, ", ")));
+}
+
 /// The two kinds of things that can be inspected: how to look into one, and how to show what was found.
 struct Inspector {
   Json (*inspect)(const fs::path& path);
@@ -31,7 +46,10 @@ struct Inspector {
 
 Inspector inspector_of(const fs::path& path) {
   std::error_code ignored;
-  if (fs::is_directory(path, ignored)) return {inspect_checkpoint, format_checkpoint_inspection};
+  if (fs::is_directory(path, ignored)) {
+    refuse_exported_models(path);
+    return {inspect_checkpoint, format_checkpoint_inspection};
+  }
   if (path.extension() == ".onnx") return {onnx::inspect_model, onnx::format_inspection};
   throw Error(ErrorKind::InvalidArgument,
               quote_json(path.string()) + (fs::exists(path, ignored)

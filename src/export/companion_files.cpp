@@ -4,6 +4,8 @@
 #include <fstream>
 #include <string_view>
 
+#include "architectures/sentence_transformers.h"
+#include "checkpoint/checkpoint.h"
 #include "onnxport/error.h"
 
 namespace onnxport {
@@ -24,10 +26,25 @@ constexpr std::string_view companions[] = {
     // processors
     "preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json", "feature_extractor.json",
     // sentence-transformers
-    "modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"};
+    "config_sentence_transformers.json"};
+
+constexpr const char* modules_json = "modules.json";
+
+/// The options of a sentence-transformers' transformer are in a file named after its kind: sentence_bert_config.json,
+/// sentence_roberta_config.json, ...
+bool is_companion(std::string_view name) {
+  return std::find(std::begin(companions), std::end(companions), name) != std::end(companions) ||
+         (name.starts_with("sentence_") && name.ends_with("_config.json"));
+}
 
 [[noreturn]] void fail(const fs::path& path, std::string_view reason) {
   throw Error(ErrorKind::OutputFailed, "cannot write " + path.string() + ": " + std::string(reason));
+}
+
+void write_json(const Json& json, const fs::path& to) {
+  std::ofstream file(to, std::ios::binary);
+  file << dump_json(json, 2) << "\n";
+  if (!file.flush()) fail(to, "the disk is full or the directory read-only");
 }
 
 void copy_companion(const fs::path& from, const fs::path& to) {
@@ -38,15 +55,47 @@ void copy_companion(const fs::path& from, const fs::path& to) {
   if (error) fail(to, error.message());
 }
 
-/// The configs of sentence-transformers' modules (1_Pooling/config.json); their weights are in the graph.
-void copy_module_configs(const fs::path& from, const fs::path& to, std::vector<fs::path>& written) {
-  if (!fs::exists(from / "modules.json")) return;
+/// Where the companions lie: the directory itself; of a sentence-transformers directory also that of its transformer.
+std::vector<fs::path> sources(const fs::path& from) {
+  std::vector<fs::path> directories{from};
+  if (!fs::exists(from / modules_json)) return directories;
+  const fs::path transformer = sentence_modules(from).front().path;
+  if (!transformer.empty() && fs::is_directory(from / transformer)) directories.push_back(from / transformer);
+  return directories;
+}
+
+void copy_companions(const fs::path& from, const fs::path& to, std::vector<fs::path>& written) {
   for (const auto& entry : fs::directory_iterator(from)) {
-    const fs::path config = entry.path() / "config.json";
-    if (!entry.is_directory() || !fs::is_regular_file(config)) continue;
-    const fs::path name = entry.path().filename() / "config.json";
-    copy_companion(config, to / name);
+    const fs::path name = entry.path().filename();
+    if (!is_companion(name.string()) || !entry.is_regular_file()) continue;
+    copy_companion(entry.path(), to / name);
     written.push_back(name);
+  }
+}
+
+/// modules.json, in which the transformer lies where model.onnx does.
+void write_modules_json(const fs::path& from, const fs::path& to, std::vector<fs::path>& written) {
+  Json modules = parse_json(read_text_file(from / modules_json), (from / modules_json).string());
+  modules.array().front().set("path", "");
+  write_json(modules, to / modules_json);
+  written.emplace_back(modules_json);
+}
+
+/// Configs and weights of the modules after the transformer (1_Pooling/config.json, 2_Dense/model.safetensors). The
+/// graph of a sentence embedding holds them already; SentenceTransformer loads them when it takes model.onnx for its
+/// transformer alone.
+void copy_modules(const fs::path& from, const fs::path& to, std::vector<fs::path>& written) {
+  if (!fs::exists(from / modules_json)) return;
+  write_modules_json(from, to, written);
+  const std::vector<SentenceModule> modules = sentence_modules(from);
+  for (std::size_t i = 1; i < modules.size(); ++i) {
+    if (modules[i].path.empty()) continue;
+    for (std::string_view file : {"config.json", "model.safetensors", "pytorch_model.bin"}) {
+      const fs::path name = modules[i].path / file;
+      if (!fs::is_regular_file(from / name)) continue;
+      copy_companion(from / name, to / name);
+      written.push_back(name);
+    }
   }
 }
 
@@ -54,15 +103,11 @@ void copy_module_configs(const fs::path& from, const fs::path& to, std::vector<f
 
 std::vector<fs::path> write_companion_files(const fs::path& from, const Json& config, const fs::path& to) {
   std::vector<fs::path> written{"config.json"};
-  std::ofstream file(to / "config.json", std::ios::binary);
-  file << dump_json(config, 2) << "\n";
-  if (!file.flush()) fail(to / "config.json", "the disk is full or the directory read-only");
-  for (std::string_view name : companions) {
-    if (!fs::is_regular_file(from / name)) continue;
-    copy_companion(from / name, to / name);
-    written.emplace_back(name);
-  }
-  copy_module_configs(from, to, written);
+  write_json(config, to / "config.json");
+  for (const fs::path& source : sources(from)) copy_companions(source, to, written);
+  copy_modules(from, to, written);
+  std::sort(written.begin() + 1, written.end());
+  written.erase(std::unique(written.begin() + 1, written.end()), written.end());
   return written;
 }
 

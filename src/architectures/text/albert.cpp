@@ -17,13 +17,11 @@ Tensor albert_layer(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
 }
 
 Tensor encode(ModelBuilder& m) {
-  // Unlike BERT's, its scores of relative positions would not be scaled.
-  if (m.config.string("position_embedding_type", "absolute") != "absolute")
-    m.config.unsupported("position_embedding_type");
+  require_absolute_positions(m.config);  // unlike BERT's, scores of relative positions would not be scaled
   const Weights encoder = m.base() / "encoder";
   const Tensor bias = nn::attention_bias(m.input("attention_mask"));
   Tensor x = nn::linear(bert_embeddings(m, m.base() / "embeddings"), encoder / "embedding_hidden_mapping_in");
-  const std::int64_t layers = m.config.positive("num_hidden_layers", 12);
+  const std::int64_t layers = m.config.positive("num_hidden_layers");
   const std::int64_t groups = m.config.positive("num_hidden_groups", 1);
   for (std::int64_t i = 0; i < layers; ++i) {
     const Weights group = encoder / "albert_layer_groups" / (i * groups / layers) / "albert_layers";

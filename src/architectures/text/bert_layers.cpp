@@ -40,6 +40,10 @@ Tensor bert_embeddings(ModelBuilder& m, Weights w, std::optional<Tensor> positio
   return nn::layer_norm(embedding_sum(m, w, position_ids), w / "LayerNorm", layer_norm_eps(m));
 }
 
+void require_absolute_positions(const Config& config) {
+  if (config.string("position_embedding_type", "absolute") != "absolute") config.unsupported("position_embedding_type");
+}
+
 Tensor bert_self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
   const auto scope = w.scope();
   const std::int64_t num_heads = m.config.positive("num_attention_heads");
@@ -87,10 +91,10 @@ Tensor bert_encoder(ModelBuilder& m, Weights w, Tensor x, const SelfAttention& a
 }
 
 Tensor pre_norm_bert_layer(ModelBuilder& m, Weights w, Tensor x, std::string_view norm, std::string_view hidden_act,
-                           const std::function<Tensor(Tensor)>& attention) {
+                           const SelfAttention& attention) {
   const auto scope = w.scope();
   const double epsilon = layer_norm_eps(m);
-  const Tensor context = attention(nn::layer_norm(x, w / "attention" / norm, epsilon));
+  const Tensor context = attention(w / "attention.self", nn::layer_norm(x, w / "attention" / norm, epsilon));
   x = x + nn::linear(context, w / "attention.output.dense");
   const Tensor h = nn::linear(nn::layer_norm(x, w / norm, epsilon), w / "intermediate.dense");
   return x + nn::linear(nn::activation(hidden_act, h), w / "output.dense");
@@ -105,6 +109,12 @@ Tensor bert_masked_lm(ModelBuilder& m, Tensor hidden_states) {
   const Weights w = m.root() / "cls.predictions";
   const std::string activation = m.config.string("hidden_act", "gelu");
   return heads::vocabulary(m, prediction_transform(m, hidden_states, w / "transform", activation), w);
+}
+
+Tensor electra_masked_lm(ModelBuilder& m, Tensor hidden_states) {
+  const Weights vocabulary = m.root() / "generator_lm_head";
+  const Tensor x = prediction_transform(m, hidden_states, m.root() / "generator_predictions", "gelu");
+  return heads::vocabulary(m, x, vocabulary, vocabulary["bias"]);
 }
 
 }  // namespace onnxport

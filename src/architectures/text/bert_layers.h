@@ -15,6 +15,10 @@ Tensor bert_embeddings(ModelBuilder& m, Weights w, std::optional<Tensor> positio
 /// ... unless given; none if position_embedding_type is not absolute), added up.
 Tensor embedding_sum(ModelBuilder& m, Weights w, std::optional<Tensor> position_ids = {}, double word_scale = 1.0);
 
+/// For models that know no other kind: throws Error(UnsupportedArchitecture) if position_embedding_type is not
+/// absolute.
+void require_absolute_positions(const Config& config);
+
 /// BertEncoder, which BERT, RoBERTa, ELECTRA and many others share: layers of self-attention and feed-forward with
 /// normalization after each, x (batch, length, hidden_size), bias as nn::attention_bias makes it.
 /// Reads num_hidden_layers, num_attention_heads, hidden_act, layer_norm_eps and position_embedding_type (absolute,
@@ -29,14 +33,16 @@ Tensor bert_feed_forward(ModelBuilder& m, Weights w, Tensor x);
 /// BertSelfAttention, with the projections `query`, `key` and `value`.
 Tensor bert_self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias);
 
-/// A BertLayer that normalizes before attention and feed-forward instead of after them. `norm` is what both
-/// normalizations are called; `attention` gets the normalized states.
+/// A BertLayer that normalizes before attention and feed-forward instead of after them; `norm` is what both
+/// normalizations are called.
 Tensor pre_norm_bert_layer(ModelBuilder& m, Weights w, Tensor x, std::string_view norm, std::string_view hidden_act,
-                           const std::function<Tensor(Tensor)>& attention);
+                           const SelfAttention& attention);
 
 /// BertPredictionHeadTransform: LayerNorm(activation(dense(x))), what comes before a head's vocabulary.
 Tensor prediction_transform(ModelBuilder& m, Tensor x, Weights w, std::string_view activation);
 /// BertOnlyMLMHead, `cls.predictions`.
 Tensor bert_masked_lm(ModelBuilder& m, Tensor hidden_states);
+/// The head of ELECTRA's generator: `generator_predictions` and the vocabulary `generator_lm_head`.
+Tensor electra_masked_lm(ModelBuilder& m, Tensor hidden_states);
 
 }  // namespace onnxport

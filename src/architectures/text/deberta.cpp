@@ -10,7 +10,8 @@ Tensor in_projection(ModelBuilder& m, Weights w, Tensor x, std::int64_t part, st
   const TensorSource& packed = w.source("in_proj.weight");
   const std::int64_t heads = m.config.positive("num_attention_heads");
   const std::int64_t hidden_size = packed.shape.back();
-  if (packed.shape[0] != 3 * hidden_size || hidden_size % heads != 0) m.config.fail("num_attention_heads", "must divide hidden_size");
+  if (packed.shape[0] != 3 * hidden_size || hidden_size % heads != 0)
+    m.config.fail("num_attention_heads", "must divide hidden_size");
   const TensorSource by_head = reshape(packed, {heads, 3, hidden_size / heads, hidden_size});
   const TensorSource own = reshape(slice(by_head, 1, part, part + 1), {hidden_size, hidden_size});
   return ops::linear(x, w.add("in_proj." + std::string(name) + ".weight", own), bias);

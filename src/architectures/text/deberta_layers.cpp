@@ -98,7 +98,7 @@ Tensor masked_lm(ModelBuilder& m, Tensor x) {
 
 Tensor text_classification(ModelBuilder& m, Tensor x) { return heads::classifier(m, deberta_pooler(m, x)); }
 
-std::vector<std::string> inputs_of(const Config& config) {
+std::vector<std::string> inputs_of(const Config& config, std::string_view) {
   std::vector<std::string> names{"input_ids", "attention_mask"};
   if (config.integer("type_vocab_size", 0) > 0) names.emplace_back("token_type_ids");
   return names;

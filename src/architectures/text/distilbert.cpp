@@ -20,7 +20,7 @@ Tensor transformer_block(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
   const Tensor context = nn::attention({.query = nn::linear(x, attention / "q_lin"),
                                         .key = nn::linear(x, attention / "k_lin"),
                                         .value = nn::linear(x, attention / "v_lin"),
-                                        .num_heads = m.config.positive("n_heads", 12),
+                                        .num_heads = m.config.positive("n_heads"),
                                         .bias = bias});
   x = nn::layer_norm(x + nn::linear(context, attention / "out_lin"), w / "sa_layer_norm", epsilon);
   const Tensor h = nn::activation(m.config.string("activation", "gelu"), nn::linear(x, w / "ffn.lin1"));
@@ -30,7 +30,7 @@ Tensor transformer_block(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
 Tensor encode(ModelBuilder& m) {
   Tensor x = embeddings(m, m.base() / "embeddings");
   const Tensor bias = nn::attention_bias(m.input("attention_mask"));
-  for (std::int64_t i = 0; i < m.config.positive("n_layers", 6); ++i)
+  for (std::int64_t i = 0; i < m.config.positive("n_layers"); ++i)
     x = transformer_block(m, m.base() / "transformer.layer" / i, x, bias);
   return x;
 }
@@ -42,28 +42,25 @@ Tensor masked_lm(ModelBuilder& m, Tensor x) {
   return heads::vocabulary(m, x, projector, projector["bias"]);
 }
 
-/// What DistilBERT has in place of a pooler.
-Tensor pre_classifier(ModelBuilder& m, Tensor x) {
-  return ops::relu(nn::linear(heads::first_token(x), m.root() / "pre_classifier"));
+Tensor multiple_choice(ModelBuilder& m, Tensor x) {
+  return nn::linear(heads::pre_classifier(m, x), m.root() / "classifier");
 }
+
+Tensor text_classification(ModelBuilder& m, Tensor x) { return heads::classifier(m, heads::pre_classifier(m, x)); }
 
 }  // namespace
 
 void register_distilbert(Registry& registry) {
-  register_text_encoder(
-      registry,
-      {.model_type = "distilbert",
-       .base_model_prefix = "distilbert",
-       .class_prefix = "DistilBert",
-       .inputs = {"input_ids", "attention_mask"},
-       .encode = encode,
-       .heads = {{"fill-mask", masked_lm},
-                 {"multiple-choice",
-                  [](ModelBuilder& m, Tensor x) { return nn::linear(pre_classifier(m, x), m.root() / "classifier"); }},
-                 {"question-answering", heads::question_answering},
-                 {"text-classification",
-                  [](ModelBuilder& m, Tensor x) { return heads::classifier(m, pre_classifier(m, x)); }},
-                 {"token-classification", heads::token_classifier}}});
+  register_text_encoder(registry, {.model_type = "distilbert",
+                                   .base_model_prefix = "distilbert",
+                                   .class_prefix = "DistilBert",
+                                   .inputs = {"input_ids", "attention_mask"},
+                                   .encode = encode,
+                                   .heads = {{"fill-mask", masked_lm},
+                                             {"multiple-choice", multiple_choice},
+                                             {"question-answering", heads::question_answering},
+                                             {"text-classification", text_classification},
+                                             {"token-classification", heads::token_classifier}}});
 }
 
 }  // namespace onnxport

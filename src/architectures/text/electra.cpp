@@ -7,16 +7,9 @@ namespace {
 
 Tensor encode(ModelBuilder& m) {
   Tensor x = bert_embeddings(m, m.base() / "embeddings");
-  if (m.config.positive("embedding_size", 128) != m.config.positive("hidden_size", 256))
+  if (m.config.positive("embedding_size", 128) != m.config.positive("hidden_size"))
     x = nn::linear(x, m.base() / "embeddings_project");
   return bert_encoder(m, m.base() / "encoder", x, nn::attention_bias(m.input("attention_mask")));
-}
-
-/// ElectraGeneratorPredictions and the vocabulary.
-Tensor masked_lm(ModelBuilder& m, Tensor x) {
-  const Weights vocabulary = m.root() / "generator_lm_head";
-  x = prediction_transform(m, x, m.root() / "generator_predictions", "gelu");
-  return heads::vocabulary(m, x, vocabulary, vocabulary["bias"]);
 }
 
 Tensor multiple_choice(ModelBuilder& m, Tensor x) {
@@ -33,7 +26,7 @@ void register_electra(Registry& registry) {
                                    .base_model_prefix = "electra",
                                    .class_prefix = "Electra",
                                    .encode = encode,
-                                   .heads = {{"fill-mask", masked_lm},
+                                   .heads = {{"fill-mask", electra_masked_lm},
                                              {"multiple-choice", multiple_choice},
                                              {"question-answering", heads::question_answering},
                                              {"text-classification", text_classification},

@@ -32,7 +32,7 @@ Tensor embeddings(ModelBuilder& m, Weights w, std::string_view position_embeddin
 
 Tensor rotary_self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias, const ops::Rotation& rotation) {
   const auto scope = w.scope();
-  const std::int64_t num_heads = m.config.positive("num_attention_heads", 12);
+  const std::int64_t num_heads = m.config.positive("num_attention_heads");
   const auto heads_of = [&](std::string_view name) { return nn::split_heads(nn::linear(x, w / name), num_heads); };
   const Tensor query = ops::rotary_embedding(heads_of("query"), rotation);
   const Tensor key = ops::rotary_embedding(heads_of("key"), rotation);
@@ -40,25 +40,23 @@ Tensor rotary_self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias, 
   return nn::merge_heads(ops::attention(query, key, heads_of("value"), {.scale = scale, .bias = bias}));
 }
 
-Tensor encode(ModelBuilder& m) {
-  const std::string type = m.config.string("position_embedding_type", "absolute");
-  if (type != "absolute" && type != "rotary") m.config.unsupported("position_embedding_type");
-  const Weights encoder = m.base() / "encoder";
-  Tensor x = embeddings(m, m.base() / "embeddings", type);
+SelfAttention self_attention(ModelBuilder& m, std::string_view position_embedding_type) {
   const Tensor bias = nn::attention_bias(m.input("attention_mask"));
-  std::optional<ops::Rotation> rotation;
-  if (type == "rotary") {
-    const std::int64_t head_size = m.config.positive("hidden_size") / m.config.positive("num_attention_heads", 12);
-    rotation = nn::rotation(nn::position_ids(m.input("input_ids")), head_size, {});
-  }
-  for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers", 12); ++i) {
-    const Weights w = encoder / "layer" / i;
-    x = pre_norm_bert_layer(m, w, x, "LayerNorm", "gelu", [&](Tensor h) {
-      const Weights attention = w / "attention.self";
-      return rotation ? rotary_self_attention(m, attention, h, bias, *rotation)
-                      : bert_self_attention(m, attention, h, bias);
-    });
-  }
+  if (position_embedding_type == "absolute")
+    return [&m, bias](Weights self, Tensor x) { return bert_self_attention(m, self, x, bias); };
+  const std::int64_t head_size = m.config.positive("hidden_size") / m.config.positive("num_attention_heads");
+  const ops::Rotation rotation = nn::rotation(nn::position_ids(m.input("input_ids")), head_size, {});
+  return [&m, bias, rotation](Weights self, Tensor x) { return rotary_self_attention(m, self, x, bias, rotation); };
+}
+
+Tensor encode(ModelBuilder& m) {
+  const std::string positions = m.config.string("position_embedding_type", "absolute");
+  if (positions != "absolute" && positions != "rotary") m.config.unsupported("position_embedding_type");
+  const Weights encoder = m.base() / "encoder";
+  const SelfAttention attention = self_attention(m, positions);
+  Tensor x = embeddings(m, m.base() / "embeddings", positions);
+  for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)
+    x = pre_norm_bert_layer(m, encoder / "layer" / i, x, "LayerNorm", "gelu", attention);
   return nn::layer_norm(x, encoder / "emb_layer_norm_after", m.config.number("layer_norm_eps", 1e-12));
 }
 

@@ -9,12 +9,10 @@ Tensor encode(ModelBuilder& m) {
   const Weights encoder = m.base() / "encoder";
   const std::string hidden_act = m.config.string("hidden_act", "gelu");
   const Tensor bias = nn::attention_bias(m.input("attention_mask"));
+  const SelfAttention attention = [&](Weights self, Tensor h) { return bert_self_attention(m, self, h, bias); };
   Tensor x = embedding_sum(m, m.base() / "embeddings");
-  for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers", 24); ++i) {
-    const Weights w = encoder / "layer" / i;
-    x = pre_norm_bert_layer(m, w, x, "ln", hidden_act,
-                            [&](Tensor h) { return bert_self_attention(m, w / "attention.self", h, bias); });
-  }
+  for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)
+    x = pre_norm_bert_layer(m, encoder / "layer" / i, x, "ln", hidden_act, attention);
   return nn::layer_norm(x, encoder / "ln", m.config.number("layer_norm_eps", 1e-12));
 }
 

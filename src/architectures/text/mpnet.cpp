@@ -35,7 +35,7 @@ Tensor layer(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
   const Tensor context = nn::attention({.query = nn::linear(x, attention / "q"),
                                         .key = nn::linear(x, attention / "k"),
                                         .value = nn::linear(x, attention / "v"),
-                                        .num_heads = m.config.positive("num_attention_heads", 12),
+                                        .num_heads = m.config.positive("num_attention_heads"),
                                         .bias = bias});
   const Tensor sum = x + nn::linear(context, attention / "o");
   return bert_feed_forward(m, w, nn::layer_norm(sum, w / "attention.LayerNorm", layer_norm_eps(m)));
@@ -45,7 +45,7 @@ Tensor encode(ModelBuilder& m) {
   const Weights encoder = m.base() / "encoder";
   const Tensor bias = position_bias(m, encoder) + nn::attention_bias(m.input("attention_mask"));
   Tensor x = embeddings(m, m.base() / "embeddings");
-  for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers", 12); ++i)
+  for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)
     x = layer(m, encoder / "layer" / i, x, bias);
   return x;
 }

@@ -17,8 +17,7 @@ Tensor encode(ModelBuilder& m) {
 Tensor encode_ibert(ModelBuilder& m) {
   if (m.config.boolean("quant_mode", false)) m.config.unsupported("quant_mode");
   if (m.config.string("hidden_act", "gelu") != "gelu") m.config.unsupported("hidden_act");
-  if (m.config.string("position_embedding_type", "absolute") != "absolute")
-    m.config.unsupported("position_embedding_type");
+  require_absolute_positions(m.config);
   return encode(m);
 }
 

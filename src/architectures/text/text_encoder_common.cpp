@@ -13,7 +13,7 @@ std::vector<InputSpec> input_specs(const TextEncoder& encoder, const Config& con
   const Shape shape =
       task == "multiple-choice" ? Shape{batch_size, num_choices, sequence_length} : Shape{batch_size, sequence_length};
   std::vector<InputSpec> specs;
-  for (const std::string& name : encoder.inputs_of ? encoder.inputs_of(config) : encoder.inputs)
+  for (const std::string& name : encoder.inputs_of ? encoder.inputs_of(config, task) : encoder.inputs)
     specs.push_back({name, DataType::Int64, shape});
   return specs;
 }
@@ -100,6 +100,10 @@ Tensor pooled_classifier(ModelBuilder& m, Tensor hidden_states) {
 
 Tensor pooled_choice(ModelBuilder& m, Tensor hidden_states) {
   return nn::linear(pooler(hidden_states, m.base() / "pooler"), m.root() / "classifier");
+}
+
+Tensor pre_classifier(ModelBuilder& m, Tensor hidden_states) {
+  return ops::relu(nn::linear(first_token(hidden_states), m.root() / "pre_classifier"));
 }
 
 Tensor token_classifier(ModelBuilder& m, Tensor hidden_states) { return classifier(m, hidden_states); }

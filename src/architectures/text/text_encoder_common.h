@@ -27,8 +27,8 @@ struct TextEncoder {
   std::map<std::string, Head> heads{};               ///< by task; feature-extraction needs none
   std::map<std::string, std::string> class_names{};  ///< by task, where not the usual suffix of class_prefix
   std::vector<WeightStore::Alias> aliases{};
-  /// Inputs that depend on the config, instead of `inputs`.
-  std::function<std::vector<std::string>(const Config&)> inputs_of{};
+  /// Inputs that depend on the config or the task, instead of `inputs`.
+  std::function<std::vector<std::string>(const Config&, std::string_view task)> inputs_of{};
   Json::Object defaults{};  ///< see Architecture
 };
 
@@ -49,6 +49,8 @@ Tensor pooler(Tensor hidden_states, Weights w);
 /// classifier(pooler(hidden_states)), as Bert's text-classification and multiple-choice.
 Tensor pooled_classifier(ModelBuilder& m, Tensor hidden_states);
 Tensor pooled_choice(ModelBuilder& m, Tensor hidden_states);
+/// What DistilBERT has in place of a pooler: relu(pre_classifier(first token)).
+Tensor pre_classifier(ModelBuilder& m, Tensor hidden_states);
 /// classifier on every token.
 Tensor token_classifier(ModelBuilder& m, Tensor hidden_states);
 /// qa_outputs on every token.
