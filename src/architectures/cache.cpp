@@ -18,13 +18,15 @@ KeyValue Cache::past(const std::string& name) const {
 }
 
 KeyValue Cache::extend(const std::string& name, const KeyValue& added) {
-  if (!has_past(name)) {
-    presents_.push_back({name, added, past_length_ + added.key.dim(2)});
-    return added;
+  KeyValue whole = added;
+  if (has_past(name)) {
+    const KeyValue earlier = past(name);
+    whole = {ops::concat({earlier.key, added.key}, 2), ops::concat({earlier.value, added.value}, 2)};
   }
-  const KeyValue earlier = past(name);
-  const KeyValue whole{ops::concat({earlier.key, added.key}, 2), ops::concat({earlier.value, added.value}, 2)};
-  presents_.push_back({name, whole, whole.key.dim(2)});
+  // The sum as Optimum writes it, the past first, also where a first step has none.
+  const std::string sum = past_length_.to_string() + " + " + added.key.dim(2).to_string();
+  const Dim& length = whole.key.dim(2);
+  presents_.push_back({name, whole, length.is_constant() ? length : Dim::symbol(sum)});
   return whole;
 }
 

@@ -27,7 +27,7 @@ struct CacheShape {
 /// present.<name>.{key,value}. The name is the layer's index, or "0.decoder" and "0.encoder" beside an encoder.
 class Cache {
  public:
-  /// `past_length` is what lengths are declared with where the model has no past among its inputs.
+  /// `past_length` is the symbol that lengths of outputs are declared with.
   Cache(ModelBuilder& m, Dim past_length) : m_(&m), past_length_(std::move(past_length)) {}
 
   bool has_past(const std::string& name) const;

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "cli/terminal.h"
 #include "core/json.h"
 #include "export/inspect_checkpoint.h"
 #include "onnxport/error.h"
@@ -60,7 +61,7 @@ Inspector inspector_of(const fs::path& path) {
 int inspect(const Request& request) {
   const Inspector inspector = inspector_of(request.path);
   const Json inspection = inspector.inspect(request.path);
-  fmt::print("{}", request.json ? dump_json(inspection, 2) + "\n" : inspector.format(inspection));
+  fmt::print("{}", request.json ? dump_json(inspection, 2) + "\n" : printable(inspector.format(inspection)));
   return 0;
 }
 

@@ -44,19 +44,21 @@ std::string coloured(std::string line) {
   return line;
 }
 
-/// "Writing model.onnx  ██████████████░░░░░░░░░░░░░░░░  47 %", as much of it as fits.
+/// "Writing model.onnx  ██████████████░░░░░░░░░░░░░░░░  47 %", as much of it as fits. A stage of one step has nothing
+/// to measure and is only named.
 std::string draw_bar(const ExportProgress& progress, int columns) {
   constexpr int kWidest = 30;
-  const double fraction =
-      progress.total == 0 ? 0 : std::min(1.0, static_cast<double>(progress.done) / static_cast<double>(progress.total));
+  const std::string stage = printable(progress.stage);
+  if (progress.total <= 1) return stage + "...";
+  const double fraction = std::min(1.0, static_cast<double>(progress.done) / static_cast<double>(progress.total));
   const std::string percentage = fmt::format("{:3.0f} %", fraction * 100);
-  const int room = columns - 1 - static_cast<int>(progress.stage.size() + percentage.size()) - 4;
+  const int room = columns - 1 - static_cast<int>(stage.size() + percentage.size()) - 4;
   if (room < 1) return percentage;
   const int width = std::min(room, kWidest);
   const int full = static_cast<int>(fraction * width);
   std::string bar;
   for (int i = 0; i < width; ++i) bar += i < full ? "█" : "░";
-  return fmt::format("{}  {}  {}", printable(progress.stage), bar, percentage);
+  return fmt::format("{}  {}  {}", stage, bar, percentage);
 }
 
 }  // namespace

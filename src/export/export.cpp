@@ -2,8 +2,11 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <future>
 #include <optional>
+#include <set>
 
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "architectures/build.h"
@@ -71,19 +74,28 @@ bool has_not_a_number(const TensorSource& source) {
   std::atomic<bool> found = false;
   parallel_for(wide.element_count(), std::int64_t{1} << 16, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> block;
-    for (constexpr std::int64_t step = 1 << 16; begin < end && !found; begin += step) {
+    for (constexpr std::int64_t step = 1 << 14; begin < end && !found; begin += step) {
       block.resize(static_cast<std::size_t>(std::min(step, end - begin)));
       read_elements(wide, begin, std::as_writable_bytes(std::span(block)));
-      // The sum is NaN if an element is; it vectorises, a test of each element does not. Infinities of both signs
-      // would do the same, so a hit is looked at again.
-      float sum = 0;
-      for (float value : block) sum += value * 0.0F;
-      if (std::isnan(sum) && std::any_of(block.begin(), block.end(), [](float v) { return std::isnan(v); }))
-        found = true;
+      // Counted, since leaving the loop at the first one would cost more than it saves: this reads all weights.
+      if (std::count_if(block.begin(), block.end(), [](float value) { return std::isnan(value); }) > 0) found = true;
     }
   });
   return found;
 }
+
+/// Takes the pages of mapped files out of this process. They stay in the system's cache.
+void release_pages(const std::vector<std::shared_ptr<const MappedFile>>& files) {
+  for (const auto& file : files)
+    if (const auto bytes = file->bytes(); !bytes.empty())
+      ::madvise(const_cast<std::byte*>(bytes.data()), bytes.size(), MADV_DONTNEED);
+}
+
+/// What the checkpoint says, computed without ONNX.
+struct Reference {
+  std::vector<std::vector<ReferenceCase>> cases;  ///< of each model
+  std::string not_a_number;                       ///< names of the weights that have NaN in them
+};
 
 class Exporter {
  public:
@@ -99,14 +111,15 @@ class Exporter {
     watch_.lap("read");
     build();
     watch_.lap("build");
+    // Two jobs that need nothing of each other: one waits for the disk, the other computes.
+    if (options_.validate) reference_ = std::async([this] { return compute_reference(); });
     onnx::StagedDirectory staged(options_.output);
     const std::vector<fs::path> companions = write_companion_files(options_.model, checkpoint_.config, staged.path());
     std::vector<fs::path> names;
     for (const BuiltModel& model : built_.models) write(model, staged, names);
     watch_.lap("write");
     if (options_.validate) {
-      warn_of_not_a_number();
-      for (const BuiltModel& model : built_.models) validate_model(model, staged.path());
+      for (std::size_t i = 0; i < built_.models.size(); ++i) validate_model(i, staged.path());
       judge();
       watch_.lap("validate");
     }
@@ -226,10 +239,7 @@ class Exporter {
                             : options_.external_data == ExternalData::Always ? onnx::WeightStorage::External
                                                                              : onnx::WeightStorage::Automatic;
     write_options.destination = staged.destination();
-    for (const auto& [name, tensor] : checkpoint_.tensors)
-      if (tensor.file && std::find(write_options.mapped_files.begin(), write_options.mapped_files.end(), tensor.file) ==
-                             write_options.mapped_files.end())
-        write_options.mapped_files.push_back(tensor.file);
+    write_options.mapped_files = mapped_files();
     if (options_.progress)
       write_options.progress = [&](std::uint64_t done, std::uint64_t total) {
         options_.progress({stage, done, total});
@@ -240,11 +250,22 @@ class Exporter {
     }
   }
 
-  void warn_of_not_a_number() {
-    std::string names;
+  std::vector<std::shared_ptr<const MappedFile>> mapped_files() const {
+    std::set<std::shared_ptr<const MappedFile>> files;
     for (const auto& [name, tensor] : checkpoint_.tensors)
-      if (has_not_a_number(tensor)) names += (names.empty() ? "" : ", ") + name;
-    if (!names.empty()) warn("the checkpoint has weights that are not a number (NaN): " + names);
+      if (tensor.file) files.insert(tensor.file);
+    return {files.begin(), files.end()};
+  }
+
+  Reference compute_reference() const {
+    onnxruntime_version();  // loads the library, which takes a while, or fails before anything else is done
+    Reference reference;
+    for (const BuiltModel& model : built_.models) reference.cases.push_back(reference_cases(model));
+    for (const auto& [name, tensor] : checkpoint_.tensors)
+      if (has_not_a_number(tensor)) reference.not_a_number += (reference.not_a_number.empty() ? "" : ", ") + name;
+    // ONNX Runtime maps the weights that were written; without these, a validation needs the memory once.
+    release_pages(mapped_files());
+    return reference;
   }
 
   std::vector<ReferenceCase> reference_cases(const BuiltModel& model) const {
@@ -269,7 +290,17 @@ class Exporter {
     return path;
   }
 
-  void validate_model(const BuiltModel& model, const fs::path& directory) {
+  const Reference& wait_for_reference() {
+    if (reference_.valid()) {
+      computed_reference_ = reference_.get();
+      if (const std::string& names = computed_reference_.not_a_number; !names.empty())
+        warn("the checkpoint has weights that are not a number (NaN): " + names);
+    }
+    return computed_reference_;
+  }
+
+  void validate_model(std::size_t index, const fs::path& directory) {
+    const BuiltModel& model = built_.models[index];
     const std::string file = model.name + ".onnx";
     if (options_.progress) options_.progress({"Validating " + file, 0, 1});
     fs::path path = directory / file;
@@ -282,7 +313,7 @@ class Exporter {
     const Session session(path, {.prepacking = false});
     const ValidationTarget target{file, (options_.output / file).string(), &session, result_.atol};
     const std::vector<OutputValidation> outputs =
-        validate(target, reference_cases(model), [&](std::string_view line) { log(line); });
+        validate(target, wait_for_reference().cases[index], [&](std::string_view line) { log(line); });
     result_.validations.insert(result_.validations.end(), outputs.begin(), outputs.end());
     if (options_.progress) options_.progress({"Validating " + file, 1, 1});
   }
@@ -332,6 +363,8 @@ class Exporter {
   bool sentence_transformer_ = false;
   Checkpoint checkpoint_;
   BuiltTask built_;
+  Reference computed_reference_;
+  std::future<Reference> reference_;  ///< the last member, as its thread uses the others until it is destroyed
 };
 
 }  // namespace

@@ -173,16 +173,27 @@ constexpr std::size_t kBarWidth = 24;
 constexpr std::size_t kShownTensors = 15;
 constexpr std::size_t kShownUnused = 10;
 
-/// Names come from files that anybody may have made: no control character of theirs reaches the terminal. In JSON only
-/// such characters, quotes and backslashes are escaped.
-std::string printable(const std::string& name) {
-  const std::string quoted = quote_json(name);
-  return quoted.substr(1, quoted.size() - 2);
+/// Names come from files that anybody may have made: none of them begins a line of its own or moves the cursor.
+std::string printable(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
+  return text;
 }
 
 std::size_t display_width(std::string_view text) {
   return static_cast<std::size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+/// The beginning of a text that is too long for a line.
+std::string shorten(std::string text) {
+  constexpr std::size_t kLongest = 96;
+  std::size_t columns = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool begins_character = (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80;
+    if (begins_character && ++columns > kLongest) return text.substr(0, i) + "…";
+  }
+  return text;
 }
 
 /// Lines of cells, each column as wide as its widest cell. Columns named in `right` are aligned to the right.
@@ -296,7 +307,7 @@ std::string format_header(const Json& inspection) {
 
 /// What stands beside a task: its files, or what is missing for it.
 std::string format_availability(const Json& task, bool is_trained) {
-  if (const Json& problem = member(task, "problem"); !problem.is_null()) return printable(problem.string());
+  if (const Json& problem = member(task, "problem"); !problem.is_null()) return shorten(printable(problem.string()));
   const auto unused = static_cast<std::int64_t>(member(task, "unused_tensors").array().size());
   return join(member(task, "files")) + (unused == 0 ? "" : ", " + format_count(unused, "tensor") + " unused") +
          (is_trained ? "  ← trained for this" : "");

@@ -58,11 +58,14 @@ Tensor merge_heads(Tensor x) {
 
 Tensor attention(const AttentionInputs& inputs) {
   const std::int64_t key_value_heads = inputs.num_key_value_heads > 0 ? inputs.num_key_value_heads : inputs.num_heads;
-  const Tensor query = split_heads(inputs.query, inputs.num_heads);
-  const double scale = inputs.scale.value_or(1.0 / std::sqrt(static_cast<double>(query.dim(3).constant())));
-  return merge_heads(ops::attention(query, split_heads(inputs.key, key_value_heads),
-                                    split_heads(inputs.value, key_value_heads),
-                                    {.scale = static_cast<float>(scale), .bias = inputs.bias}));
+  return attention_of_heads(split_heads(inputs.query, inputs.num_heads), split_heads(inputs.key, key_value_heads),
+                            split_heads(inputs.value, key_value_heads), inputs.bias, inputs.scale);
+}
+
+Tensor attention_of_heads(Tensor query, Tensor key, Tensor value, std::optional<Tensor> bias,
+                          std::optional<double> scale) {
+  const double factor = scale.value_or(1.0 / std::sqrt(static_cast<double>(query.dim(3).constant())));
+  return merge_heads(ops::attention(query, key, value, {.scale = static_cast<float>(factor), .bias = bias}));
 }
 
 Tensor attention_bias(Tensor attention_mask) {

@@ -45,6 +45,9 @@ struct AttentionInputs {
 };
 /// Multi-head attention between projections: (batch, queries, num_heads * head_size).
 Tensor attention(const AttentionInputs& inputs);
+/// The same between heads that are split already, each (batch, heads, length, size).
+Tensor attention_of_heads(Tensor query, Tensor key, Tensor value, std::optional<Tensor> bias = {},
+                          std::optional<double> scale = {});
 
 /// The most negative float of the model's type: what transformers adds to masked scores (torch.finfo(dtype).min).
 inline constexpr double lowest = -3.4028234663852886e38;

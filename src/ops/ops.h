@@ -74,7 +74,7 @@ Tensor where(Tensor condition, Tensor a, double b);
 Tensor where(Tensor condition, double a, Tensor b);
 Tensor cast(Tensor a, DataType type);  ///< Float32, Int64 or Bool; floats are truncated towards zero
 
-// --- shapes: reshape.cpp, transpose.cpp, expand.cpp, concat.cpp, slice.cpp, split.cpp, pad.cpp ---
+// --- shapes: reshape.cpp, transpose.cpp, expand.cpp, concat.cpp, slice.cpp, split.cpp, pad.cpp, assume_shape.cpp ---
 Tensor reshape(Tensor a, Shape shape);
 Tensor unsqueeze(Tensor a, int axis);  ///< a new axis of size 1 that gets this index
 Tensor squeeze(Tensor a, int axis);
@@ -90,6 +90,9 @@ std::vector<Tensor> split(Tensor a, int axis, int parts);
 std::vector<Tensor> split(Tensor a, int axis, std::vector<std::int64_t> sizes);
 /// Adds `before` and `after` elements of `value` at one axis.
 Tensor pad(Tensor a, int axis, Dim before, Dim after, double value);
+/// The same tensor with sizes that only the model knows: of an input whose axes are declared dynamic although it takes
+/// one size only. No node of ONNX comes of it.
+Tensor assume_shape(Tensor a, Shape shape);
 
 // --- indices: gather.cpp, range.cpp, cumulative_sum.cpp, arg_max.cpp ---
 /// a[..., indices, ...]: the axis is replaced by the axes of `indices` (int64, in range).

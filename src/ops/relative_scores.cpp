@@ -61,8 +61,8 @@ void lower(const RelativeScores& op, LowerContext& c) {
   const std::string reach = c.emit("Min", {length, c.int64s({span})});
   const std::string begin = c.emit("Sub", {c.int64s({span}), reach});
   const std::string end = c.emit("Add", {c.int64s({span + 1}), reach});
-  const std::string table = c.emit("Slice", {c.transpose(c.input(1), {0, 2, 1}), begin, end, c.int64s({2})});
-  const std::string products = c.emit("MatMul", {c.input(0), table});
+  const std::string table = c.emit("Slice", {c.input(1), begin, end, c.int64s({1})});
+  const std::string products = c.emit("MatMul", {c.input(0), c.transpose(table, {0, 2, 1})});
   const std::string index = c.emit("Add", {positions(c, op, length, span), reach});
   const std::string indices = c.emit("Expand", {index, c.shape(c.output_type().shape)});
   c.output(c.emit("GatherElements", {products, indices}, {{"axis", std::int64_t{3}}}));

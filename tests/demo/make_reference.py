@@ -46,7 +46,7 @@ def batch(rows: list[list[int]], left: bool = False) -> dict[str, torch.Tensor]:
 
 def main() -> None:
     directory = pathlib.Path(sys.argv[1])
-    model = SentenceTransformer(str(directory), device="cpu")
+    model = SentenceTransformer(str(directory), device="cpu").eval()
     demo = write_token_ids(model.tokenizer, directory / "vocab.txt")
     random = np.random.default_rng(20)
     tokens = lambda count: [CLS, *map(int, random.integers(1000, 30522, count)), SEP]

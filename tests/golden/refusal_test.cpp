@@ -42,7 +42,23 @@ TEST(RefusalTest, KindsOfPositions) {
   expect_refused("albert", "fill-mask", "position_embedding_type", "relative_key");
   expect_refused("esm", "fill-mask", "position_embedding_type", "relative_key");
   expect_refused("ibert", "fill-mask", "position_embedding_type", "relative_key");
+  expect_refused("convbert", "fill-mask", "position_embedding_type", "relative_key");
+  expect_refused("squeezebert", "fill-mask", "position_embedding_type", "relative_key");
+  expect_refused("splinter", "question-answering", "position_embedding_type", "relative_key");
+  expect_refused("longformer", "fill-mask", "position_embedding_type", "relative_key");
+  expect_refused("big_bird", "fill-mask", "position_embedding_type", "relative_key");
   expect_refused("mpnet", "fill-mask", "relative_attention_num_buckets", 16);
+}
+
+TEST(RefusalTest, KindsOfAttention) {
+  expect_refused("deberta", "fill-mask", "pos_att_type", Json::Array{"c2p", "p2p"});
+  expect_refused("deberta", "fill-mask", "talking_head", true);
+  expect_refused("deberta-v2", "fill-mask", "pos_att_type", "c2p|p2p");
+  expect_refused("deberta-v2", "fill-mask", "position_buckets", 5);
+  expect_refused("deberta-v2", "fill-mask", "norm_rel_ebd", "rms_norm");
+  expect_refused("convbert", "fill-mask", "conv_kernel_size", 4);
+  expect_refused("nystromformer", "fill-mask", "inv_coeff_init_option", true);
+  expect_refused("big_bird", "fill-mask", "attention_type", "sliding");
 }
 
 TEST(RefusalTest, Quantization) { expect_refused("ibert", "fill-mask", "quant_mode", true); }

@@ -314,6 +314,25 @@ TEST(Operators, Attention) {
   attend(2, {2, 1, 3, 5});
 }
 
+TEST(Operators, RelativeScores) {
+  for (std::int64_t length : {1, 3, 9}) {  // shorter and longer than the table's span of 4
+    const auto check = [&](std::int64_t table_heads, std::vector<std::int64_t> buckets) {
+      OperatorCheck()
+          .input(floats({2, 3, length, 5}), {"batch", "", "length", ""})
+          .input(floats({table_heads, 9, 5}, 0.5F), {"", "", ""})
+          .run([&](Inputs x) { return ops::relative_scores(x[0], x[1], buckets); });
+    };
+    check(3, {});
+    check(1, {});
+    check(3, {0, 1, 2, 2, 3, 3, 4});
+    check(3, {0, 1});
+  }
+  OperatorCheck()
+      .input(floats({1, 2, 3, 5}), {"", "", "", ""})
+      .input(floats({2, 3, 5}), {"", "", ""})
+      .run([](Inputs x) { return ops::relative_scores(x[0], x[1]); });
+}
+
 TEST(Operators, Normalizations) {
   OperatorCheck check;
   check.input(floats({2, 3, 8}), {"a", "b", ""})

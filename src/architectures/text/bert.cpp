@@ -17,11 +17,7 @@ void register_bert(Registry& registry) {
                                    .base_model_prefix = "bert",
                                    .class_prefix = "Bert",
                                    .encode = encode,
-                                   .heads = {{"fill-mask", bert_masked_lm},
-                                             {"multiple-choice", heads::pooled_choice},
-                                             {"question-answering", heads::question_answering},
-                                             {"text-classification", heads::pooled_classifier},
-                                             {"token-classification", heads::token_classifier}}});
+                                   .heads = heads::pooled(bert_masked_lm)});
 }
 
 }  // namespace onnxport

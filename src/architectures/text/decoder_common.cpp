@@ -88,13 +88,14 @@ Tensor DecoderState::causal_bias(std::optional<std::int64_t> window) const {
   return ops::where(ops::logical_and(visible, real), zero, nn::lowest);
 }
 
-Tensor DecoderState::attention(std::int64_t layer, Tensor query, const KeyValue& added, ops::AttentionOptions options) {
+Tensor DecoderState::attention(std::int64_t layer, Tensor query, const KeyValue& added, Tensor bias,
+                               std::optional<double> scale) {
   const KeyValue whole = cache.extend(std::to_string(layer), added);
-  return nn::merge_heads(ops::attention(query, whole.key, whole.value, std::move(options)));
+  return nn::attention_of_heads(query, whole.key, whole.value, bias, scale);
 }
 
 void register_text_decoder(Registry& registry, TextDecoder decoder) {
-  Architecture architecture{decoder.model_type, decoder.base_model_prefix, {}, decoder.aliases};
+  Architecture architecture{decoder.model_type, decoder.base_model_prefix, {}, decoder.aliases, decoder.defaults};
   decoder.heads.try_emplace("feature-extraction");
   for (const auto& [base, head] : decoder.heads) {
     std::vector<std::string> tasks{base};

@@ -27,7 +27,8 @@ class DecoderState {
 
   /// Attention of a layer over the past and these keys and values, each (batch, heads, length, size), which the cache
   /// remembers: (batch, length, heads * size).
-  Tensor attention(std::int64_t layer, Tensor query, const KeyValue& added, ops::AttentionOptions options);
+  Tensor attention(std::int64_t layer, Tensor query, const KeyValue& added, Tensor bias,
+                   std::optional<double> scale = {});
 
  private:
   ModelBuilder* m_;
@@ -51,6 +52,7 @@ struct TextDecoder {
   std::map<std::string, Head> heads{};               ///< by task without "-with-past"; feature-extraction needs none
   std::map<std::string, std::string> class_names{};  ///< by task, where not the usual suffix of class_prefix
   std::vector<WeightStore::Alias> aliases{};
+  Json::Object defaults{};  ///< see Architecture
 };
 
 void register_text_decoder(Registry& registry, TextDecoder decoder);

@@ -24,11 +24,7 @@ void register_rembert(Registry& registry) {
                                    .base_model_prefix = "rembert",
                                    .class_prefix = "RemBert",
                                    .encode = encode,
-                                   .heads = {{"fill-mask", masked_lm},
-                                             {"multiple-choice", heads::pooled_choice},
-                                             {"question-answering", heads::question_answering},
-                                             {"text-classification", heads::pooled_classifier},
-                                             {"token-classification", heads::token_classifier}}});
+                                   .heads = heads::pooled(masked_lm)});
 }
 
 }  // namespace onnxport

@@ -63,11 +63,7 @@ void register_squeezebert(Registry& registry) {
                                    .base_model_prefix = "transformer",
                                    .class_prefix = "SqueezeBert",
                                    .encode = encode,
-                                   .heads = {{"fill-mask", bert_masked_lm},
-                                             {"multiple-choice", heads::pooled_choice},
-                                             {"question-answering", heads::question_answering},
-                                             {"text-classification", heads::pooled_classifier},
-                                             {"token-classification", heads::token_classifier}}});
+                                   .heads = heads::pooled(bert_masked_lm)});
 }
 
 }  // namespace onnxport

@@ -106,6 +106,14 @@ Tensor pre_classifier(ModelBuilder& m, Tensor hidden_states) {
   return ops::relu(nn::linear(first_token(hidden_states), m.root() / "pre_classifier"));
 }
 
+std::map<std::string, TextEncoder::Head> pooled(TextEncoder::Head masked_lm) {
+  return {{"fill-mask", std::move(masked_lm)},
+          {"multiple-choice", pooled_choice},
+          {"question-answering", question_answering},
+          {"text-classification", pooled_classifier},
+          {"token-classification", token_classifier}};
+}
+
 Tensor token_classifier(ModelBuilder& m, Tensor hidden_states) { return classifier(m, hidden_states); }
 
 Tensor question_answering(ModelBuilder& m, Tensor hidden_states) {

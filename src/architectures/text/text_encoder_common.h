@@ -51,6 +51,8 @@ Tensor pooled_classifier(ModelBuilder& m, Tensor hidden_states);
 Tensor pooled_choice(ModelBuilder& m, Tensor hidden_states);
 /// What DistilBERT has in place of a pooler: relu(pre_classifier(first token)).
 Tensor pre_classifier(ModelBuilder& m, Tensor hidden_states);
+/// All of BERT's heads: those above, those below, and a family's own for fill-mask.
+std::map<std::string, TextEncoder::Head> pooled(TextEncoder::Head masked_lm);
 /// classifier on every token.
 Tensor token_classifier(ModelBuilder& m, Tensor hidden_states);
 /// qa_outputs on every token.
