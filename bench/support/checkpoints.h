@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+
+/// Checkpoints with random weights at real dimensions: what an export costs does not depend on the values.
+namespace onnxport::bench {
+
+/// The shape of an encoder; both families that are measured have it.
+struct EncoderSize {
+  std::int64_t hidden = 768;
+  std::int64_t layers = 12;
+  std::int64_t heads = 12;
+  std::int64_t feed_forward = 3072;
+  std::int64_t vocabulary = 30522;
+};
+
+enum class Family { Bert, DistilBert };
+
+struct CheckpointDescription {
+  std::string name;  ///< of its directory, and in tables
+  Family family = Family::Bert;
+  std::string task;
+  EncoderSize size{};
+};
+
+/// distilbert-base with a question-answering head (265 MB), bert-base with a classifier (438 MB), and the latter at
+/// 1.1 billion parameters (4.5 GB).
+std::span<const CheckpointDescription> checkpoint_descriptions();
+const CheckpointDescription& distilbert_base();
+const CheckpointDescription& bert_base();
+const CheckpointDescription& bert_1b();
+
+/// Makes a checkpoint as save_pretrained would, unless an earlier run left it; its weights are never in memory as a
+/// whole. Returns its directory.
+std::filesystem::path make_checkpoint(const CheckpointDescription& description);
+
+std::filesystem::path weights_file(const std::filesystem::path& checkpoint);
+
+}  // namespace onnxport::bench
