@@ -11,6 +11,7 @@
 # onnxport has no tokenizer yet. The demo's sentences stand as token ids in examples/demo/token_ids.txt; they serve every
 # model that has the same vocab.txt, such as most uncased English BERT models. For a model with another vocabulary,
 # TOKEN_IDS names a file with a line of token ids for each sentence, made by the model's own tokenizer.
+# BUILD and OUTPUT name other directories than build and build/demo.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -100,6 +101,6 @@ if [ -n "$token_ids" ] && [ ! -r "$token_ids" ]; then
   printf 'demo: error: TOKEN_IDS=%s cannot be read\n' "$token_ids" >&2
   exit 1
 fi
-output=$build/demo/$(basename "$(realpath "$model")")
+output=${OUTPUT:-$build/demo}/$(basename "$(realpath "$model")")
 mkdir -p "$output"
 if is_sentence_transformer; then demonstrate_sentence_transformer; else demonstrate_other_model; fi

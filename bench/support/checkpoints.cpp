@@ -58,9 +58,8 @@ TensorSource filled(std::vector<std::int64_t> shape,
 }
 
 TensorSource constant(std::vector<std::int64_t> shape, float value) {
-  return filled(std::move(shape), [value](std::int64_t, std::span<float> values) {
-    std::fill(values.begin(), values.end(), value);
-  });
+  return filled(std::move(shape),
+                [value](std::int64_t, std::span<float> values) { std::fill(values.begin(), values.end(), value); });
 }
 
 /// As transformers initialises weights: normal with a standard deviation of 0.02.
@@ -79,13 +78,9 @@ TensorSource normal(std::vector<std::int64_t> shape, std::string_view name) {
 /// The tensors of a checkpoint, added layer by layer.
 class Tensors {
  public:
-  void embedding(const std::string& scope, std::int64_t rows, std::int64_t width) {
-    const std::string name = scope + ".weight";
-    tensors_.emplace(name, normal({rows, width}, name));
-  }
+  void embedding(const std::string& scope, std::int64_t rows, std::int64_t width) { matrix(scope, rows, width); }
   void linear(const std::string& scope, std::int64_t out, std::int64_t in) {
-    const std::string name = scope + ".weight";
-    tensors_.emplace(name, normal({out, in}, name));
+    matrix(scope, out, in);
     tensors_.emplace(scope + ".bias", constant({out}, 0.0F));
   }
   void layer_norm(const std::string& scope, std::int64_t width) {
@@ -96,6 +91,11 @@ class Tensors {
   const std::map<std::string, TensorSource, std::less<>>& all() const { return tensors_; }
 
  private:
+  void matrix(const std::string& scope, std::int64_t rows, std::int64_t columns) {
+    const std::string name = scope + ".weight";
+    tensors_.emplace(name, normal({rows, columns}, name));
+  }
+
   std::map<std::string, TensorSource, std::less<>> tensors_;
 };
 

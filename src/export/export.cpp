@@ -190,6 +190,9 @@ class Exporter {
     const DimBindings sizes = options_.dynamic_axes ? DimBindings{} : input_sizes(options_.shapes, config);
     built_ = sentence_transformer_ ? build_sentence_transformer(options_.model, checkpoint_, architecture, sizes)
                                    : build_task(checkpoint_, architecture, result_.task, sizes);
+    if (options_.monolith && built_.models.size() > 1)
+      throw Error(ErrorKind::UnsupportedTask, architecture.model_type + " has no single file for " + result_.task +
+                                                  ": leave out --monolith, or export feature-extraction");
     result_.unused_tensors = built_.unused_tensors;
   }
 

@@ -82,6 +82,12 @@ class Graph {
   void add_output(std::string_view name, Tensor tensor, Shape declared_shape);
   void clear_outputs() { outputs_.clear(); }
 
+  /// States that the model takes this size only of an axis that is declared dynamic: what it is validated on.
+  void assume(std::string_view symbol, std::int64_t size) {
+    assumed_sizes_.insert_or_assign(std::string(symbol), size);
+  }
+  const DimBindings& assumed_sizes() const { return assumed_sizes_; }
+
   const std::vector<ValueId>& inputs() const { return inputs_; }
   const std::vector<GraphOutput>& outputs() const { return outputs_; }
   const std::deque<Value>& values() const { return values_; }
@@ -103,6 +109,7 @@ class Graph {
   std::vector<GraphOutput> outputs_;
   std::map<std::string, ValueId, std::less<>> parameters_;
   std::map<std::pair<DataType, double>, ValueId> scalars_;
+  DimBindings assumed_sizes_;
   std::string scope_;
 };
 

@@ -92,6 +92,12 @@ Array booleans(const Value& value, const InputSet& set, Random& random) {
   return array;
 }
 
+/// The set with the sizes that are the only ones the model takes.
+InputSet fitting(const Graph& graph, InputSet set) {
+  for (const auto& [symbol, size] : graph.assumed_sizes()) set.sizes.insert_or_assign(symbol, size);
+  return set;
+}
+
 }  // namespace
 
 DimBindings input_sizes(const InputShapes& shapes, const Config& config) {
@@ -138,7 +144,8 @@ std::vector<InputSet> validation_sets(const InputShapes& shapes, const Config& c
   return sets;
 }
 
-NamedArrays make_inputs(const Graph& graph, const Config& config, const InputSet& set) {
+NamedArrays make_inputs(const Graph& graph, const Config& config, const InputSet& requested) {
+  const InputSet set = fitting(graph, requested);
   Random random(set.seed);
   NamedArrays inputs;
   for (ValueId id : graph.inputs()) {
@@ -167,7 +174,8 @@ NamedArrays make_inputs(const Graph& graph, const Config& config, const InputSet
   return inputs;
 }
 
-std::string describe(const Graph& graph, const InputSet& set) {
+std::string describe(const Graph& graph, const InputSet& requested) {
+  const InputSet set = fitting(graph, requested);
   std::vector<std::string> seen;
   for (ValueId id : graph.inputs())
     for (const Dim& dim : graph.value(id).type.shape) {

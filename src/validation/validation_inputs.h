@@ -22,8 +22,9 @@ DimBindings input_sizes(const InputShapes& shapes, const Config& config);
 /// the model unnoticed, another batch size and other lengths with padded rows.
 std::vector<InputSet> validation_sets(const InputShapes& shapes, const Config& config, bool dynamic_axes);
 
-/// Inputs for a graph, by their names: token ids within the vocabulary, masks, positions, pixels, caches.
-/// Deterministic. Throws Error(InvalidArgument) for an input of an unknown kind.
+/// Inputs for a graph, of the set's sizes but for those that the graph assumes, by their names: token ids within the
+/// vocabulary, masks, positions, pixels, caches. Deterministic. Throws Error(InvalidArgument) for an input of an
+/// unknown kind.
 NamedArrays make_inputs(const Graph& graph, const Config& config, const InputSet& set);
 
 /// "batch_size 2, sequence_length 16", of the symbols that the graph's inputs have.

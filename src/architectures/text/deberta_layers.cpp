@@ -44,14 +44,6 @@ Tensor embeddings(ModelBuilder& m, Weights w) {
   return deberta_mask(m, nn::layer_norm(x, w / "LayerNorm", m.config.number("layer_norm_eps")));
 }
 
-/// 0 where both tokens of a pair are attended to and the lowest number elsewhere: (batch, 1, length, length).
-Tensor pair_bias(Tensor attention_mask) {
-  const ScopeGuard scope(attention_mask.graph(), "attention_mask");
-  const Tensor mask = ops::cast(attention_mask, DataType::Float32);
-  const Tensor pairs = ops::unsqueeze(mask, 1) * ops::unsqueeze(mask, 2);
-  return ops::unsqueeze((1.0 - pairs) * nn::lowest, 1);
-}
-
 /// A projection of the relative embeddings as the table of ops::relative_scores, (heads, 2 * span + 1, size). The model
 /// has no row for the position `span`: it takes that of span - 1. With `mirrored`, positions count the other way round.
 /// All of it is constant, so it is computed when the model is loaded.
@@ -123,7 +115,8 @@ Tensor deberta_mask(ModelBuilder& m, Tensor x) {
 Tensor deberta_encode(ModelBuilder& m, const DebertaEncoder& encoder) {
   const Weights w = m.base() / "encoder";
   const Tensor embedded = embeddings(m, m.base() / "embeddings");
-  const Tensor bias = pair_bias(m.input("attention_mask"));
+  const Tensor bias = nn::attention_bias(m.input("attention_mask"));
+  const Tensor is_token = ops::unsqueeze(ops::greater(m.input("attention_mask"), 0.0), 2);
   std::optional<Tensor> relative;
   if (m.config.boolean("relative_attention", false)) {
     relative = (w / "rel_embeddings")["weight"];
@@ -131,7 +124,9 @@ Tensor deberta_encode(ModelBuilder& m, const DebertaEncoder& encoder) {
   }
   const auto attention = [&](Weights self, Tensor x) {
     const auto scope = self.scope();
-    return disentangled_attention(m, encoder, encoder.project(m, self, x, relative), bias);
+    const DisentangledProjections of = encoder.project(m, self, x, relative);
+    // Padding attends to nothing: a softmax of equal scores, which is the mean of the values.
+    return ops::where(is_token, disentangled_attention(m, encoder, of, bias), ops::reduce_mean(of.value, {1}));
   };
   Tensor x = embedded;
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i) {
