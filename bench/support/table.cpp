@@ -9,10 +9,10 @@
 namespace onnxport::bench {
 namespace {
 
-/// Three digits, but all of those before the point.
+/// Three digits or more: all of those before the point, and as many behind it as make three.
 std::string format(double value, std::string_view unit) {
   const double size = std::fabs(value);
-  const int decimals = size >= 100 ? 0 : size >= 10 ? 1 : 2;
+  const int decimals = size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
   return fmt::format("{:.{}f} {:<3}", value, decimals, unit);
 }
 

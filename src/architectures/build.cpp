@@ -14,6 +14,12 @@ Config completed(Json config, const Json::Object& defaults) {
   return Config(std::move(config));
 }
 
+/// No definition knows heads of different numbers.
+void refuse_pruned_heads(const Config& config) {
+  const auto pruned = config.optional_section("pruned_heads");
+  if (pruned && !pruned->json().object().empty()) config.unsupported("pruned_heads");
+}
+
 }  // namespace
 
 const Architecture& architecture_of(const Config& config) {
@@ -37,6 +43,7 @@ BuiltTask build_task(const Checkpoint& checkpoint, const Architecture& architect
                 architecture.model_type + " has no task \"" + std::string(task) + "\"; it has " + known);
   }
   const Config config = completed(checkpoint.config, architecture.defaults);
+  refuse_pruned_heads(config);
   BuiltTask result;
   std::map<std::string, int> users;
   std::size_t files = 0;

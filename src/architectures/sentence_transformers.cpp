@@ -251,16 +251,20 @@ void check_transformer_options(const fs::path& directory) {
   }
 }
 
-/// The files of feature-extraction come down to the encoder: SentenceTransformer uses no decoder, of T5 for example.
-Submodel encoder_of(std::vector<Submodel> submodels, const Architecture& architecture) {
-  if (submodels.size() == 1) return std::move(submodels.front());
-  for (Submodel& submodel : submodels)
-    if (submodel.name == "encoder_model") return std::move(submodel);
-  throw Error(ErrorKind::UnsupportedArchitecture,
-              architecture.model_type + " has no encoder that a sentence-transformers directory could use");
+/// The file that is the encoder of a model that has a decoder too, which SentenceTransformer leaves out, or else the
+/// one file of feature-extraction.
+Submodel encoder_of(const Architecture& architecture, const Config& config) {
+  for (const TaskDefinition& task : architecture.tasks)
+    for (Submodel& submodel : task.submodels(config))
+      if (submodel.name == "encoder_model") return std::move(submodel);
+  const TaskDefinition* task = architecture.find("feature-extraction");
+  if (!task) throw Error(ErrorKind::UnsupportedTask, architecture.model_type + " has no task feature-extraction");
+  return task->submodels(config).front();
 }
 
-/// What the model takes for an input that SentenceTransformer does not give it; nullopt for those that it does.
+/// What SentenceTransformer.encode gives a model beside token ids and mask; nullopt for those. The tokenizers of models
+/// with token types (of XLM too, which has another default) make zeros of a single sentence; positions are counted from
+/// the beginning of the row, padding or not.
 std::optional<Tensor> default_input(Graph& graph, const std::string& name, const Dim& length) {
   if (name == "input_ids" || name == "attention_mask") return std::nullopt;
   const std::int64_t zero = 0;
@@ -270,8 +274,8 @@ std::optional<Tensor> default_input(Graph& graph, const std::string& name, const
               "a sentence-transformers directory cannot hold a transformer with the input " + name);
 }
 
-Tensor last_hidden_state(const Graph& graph, ModelBuilder& m) {
-  for (const GraphOutput& output : graph.outputs())
+Tensor last_hidden_state(const ModelBuilder& m) {
+  for (const GraphOutput& output : m.graph().outputs())
     if (output.name == "last_hidden_state") return Tensor(m.graph(), output.value);
   throw Error(ErrorKind::UnsupportedTask, "the transformer of modules.json gives no last_hidden_state");
 }
@@ -281,7 +285,7 @@ void build(const fs::path& directory, const Submodel& encoder, ModelBuilder& m) 
     if (const auto value = default_input(m.graph(), input.name, m.input("input_ids").dim(1)))
       m.set_input(input.name, *value);
   encoder.build(m);
-  Features features{last_hidden_state(m.graph(), m), m.input("attention_mask")};
+  Features features{last_hidden_state(m), m.input("attention_mask")};
   m.graph().clear_outputs();
 
   const std::vector<SentenceModule> modules = sentence_modules(directory);
@@ -344,17 +348,15 @@ fs::path transformer_directory(const fs::path& directory) {
 BuiltTask build_sentence_transformer(const fs::path& directory, const Checkpoint& checkpoint,
                                      const Architecture& architecture, const DimBindings& sizes) {
   check_transformer_options(transformer_directory(directory));
-  const TaskDefinition* base = architecture.find("feature-extraction");
-  if (!base) throw Error(ErrorKind::UnsupportedTask, architecture.model_type + " has no task feature-extraction");
   const auto submodels = [&](const Config& config) {
-    const Submodel encoder = encoder_of(base->submodels(config), architecture);
-    Submodel whole{"model", {}, [&directory, encoder](ModelBuilder& m) { build(directory, encoder, m); }};
-    for (const InputSpec& input : encoder.inputs)
-      if (input.name == "input_ids" || input.name == "attention_mask") whole.inputs.push_back(input);
-    return std::vector<Submodel>{std::move(whole)};
+    const Submodel encoder = encoder_of(architecture, config);
+    const Shape shape{Dim::symbol("batch_size"), Dim::symbol("sequence_length")};
+    return std::vector<Submodel>{{"model",
+                                  {{"input_ids", DataType::Int64, shape}, {"attention_mask", DataType::Int64, shape}},
+                                  [&directory, encoder](ModelBuilder& m) { build(directory, encoder, m); }}};
   };
   Architecture with_modules = architecture;
-  with_modules.tasks = {{"feature-extraction", base->class_name, submodels}};
+  with_modules.tasks = {{"feature-extraction", "SentenceTransformer", submodels}};
   return build_task(checkpoint, with_modules, "feature-extraction", sizes);
 }
 

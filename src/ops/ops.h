@@ -149,8 +149,8 @@ enum class RotaryPairs { Halves, Neighbours };
 /// number of angles stay as they are.
 Tensor rotary_embedding(Tensor x, const Rotation& rotation, RotaryPairs pairs = RotaryPairs::Halves);
 /// scores[..., i, j] = x[..., i, :] · table[head, span + p, :]: products of x (batch, heads, length, size) with
-/// embeddings of relative positions (Shaw et al., 2018), the table (heads or 1, 2 * span + 1, size). p is i - j, at most
-/// span, or with buckets[|i - j|] in place of |i - j|; the last bucket is that of all larger distances.
+/// embeddings of relative positions (Shaw et al., 2018), the table (1, heads or 1, 2 * span + 1, size). p is i - j, at
+/// most span, or with buckets[|i - j|] in place of |i - j|; the last bucket is that of all larger distances.
 Tensor relative_scores(Tensor x, Tensor table, std::vector<std::int64_t> buckets = {});
 
 // --- normalization: layer_norm.cpp, rms_norm.cpp ---

@@ -15,7 +15,7 @@ struct RelativeScores {
 };
 
 /// The largest relative position that the table has a row for: it has those of -span, ..., span.
-std::int64_t span_of(const Shape& table) { return (table[1].constant() - 1) / 2; }
+std::int64_t span_of(const Shape& table) { return (table[2].constant() - 1) / 2; }
 
 /// What buckets says of the distances -(n - 1), ..., n - 1.
 std::vector<std::int64_t> signed_buckets(const std::vector<std::int64_t>& buckets) {
@@ -28,10 +28,10 @@ std::vector<std::int64_t> signed_buckets(const std::vector<std::int64_t>& bucket
 std::vector<TensorType> infer(const RelativeScores& op, std::span<const TensorType> inputs) {
   const Shape& x = inputs[0].shape;
   const Shape& table = inputs[1].shape;
-  if (x.size() != 4 || table.size() != 3 || !(x[3] == table[2]))
-    mismatch("x must be (batch, heads, length, size) and the table (heads, positions, size)");
-  if (!(table[0] == x[1]) && !(table[0] == Dim(1))) mismatch("the table must have the heads of x, or one");
-  if (!table[1].is_constant() || table[1].constant() % 2 == 0) mismatch("the table must have 2 * span + 1 positions");
+  if (x.size() != 4 || table.size() != 4 || !(table[0] == Dim(1)) || !(x[3] == table[3]))
+    mismatch("x must be (batch, heads, length, size) and the table (1, heads, positions, size)");
+  if (!(table[1] == x[1]) && !(table[1] == Dim(1))) mismatch("the table must have the heads of x, or one");
+  if (!table[2].is_constant() || table[2].constant() % 2 == 0) mismatch("the table must have 2 * span + 1 positions");
   for (std::size_t distance = 0; distance < op.buckets.size(); ++distance)
     if (op.buckets[distance] > std::min(span_of(table), static_cast<std::int64_t>(distance)))
       mismatch("the bucket of the distance " + std::to_string(distance) + " is too large");
@@ -54,15 +54,16 @@ std::string positions(LowerContext& c, const RelativeScores& op, const std::stri
 }
 
 /// Products with the rows of the table that the length can reach, then one of them for each pair of positions. All but
-/// the products depends on the length only, and is the same for every layer.
+/// the products depends on the length only, and is the same for every layer. The table has an axis for the batch, too:
+/// ONNX Runtime 1.32 crashes when it fuses a float16 product with the transpose of a tensor of lower rank.
 void lower(const RelativeScores& op, LowerContext& c) {
   const std::int64_t span = span_of(c.input_type(1).shape);
   const std::string length = c.shape({c.input_type(0).shape[2]});
   const std::string reach = c.emit("Min", {length, c.int64s({span})});
   const std::string begin = c.emit("Sub", {c.int64s({span}), reach});
   const std::string end = c.emit("Add", {c.int64s({span + 1}), reach});
-  const std::string table = c.emit("Slice", {c.input(1), begin, end, c.int64s({1})});
-  const std::string products = c.emit("MatMul", {c.input(0), c.transpose(table, {0, 2, 1})});
+  const std::string table = c.emit("Slice", {c.input(1), begin, end, c.int64s({2})});
+  const std::string products = c.emit("MatMul", {c.input(0), c.transpose(table, {0, 1, 3, 2})});
   const std::string index = c.emit("Add", {positions(c, op, length, span), reach});
   const std::string indices = c.emit("Expand", {index, c.shape(c.output_type().shape)});
   c.output(c.emit("GatherElements", {products, indices}, {{"axis", std::int64_t{3}}}));
@@ -75,7 +76,7 @@ void evaluate(const RelativeScores& op, EvaluateContext& context) {
   const std::int64_t heads = x.shape()[1];
   const std::int64_t length = x.shape()[2];
   const std::int64_t size = x.shape()[3];
-  const std::int64_t rows = table.shape()[1];
+  const std::int64_t rows = table.shape()[2];
   const std::int64_t span = (rows - 1) / 2;
   const auto bucket = [&](std::int64_t distance) {
     if (op.buckets.empty()) return std::min(distance, span);
@@ -84,7 +85,7 @@ void evaluate(const RelativeScores& op, EvaluateContext& context) {
   parallel_for(x.shape()[0] * heads, 1, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> products(static_cast<std::size_t>(length * rows));
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t head = table.shape()[0] == 1 ? 0 : i % heads;
+      const std::int64_t head = table.shape()[1] == 1 ? 0 : i % heads;
       const MatrixView states{x.data<float>() + i * length * size, length, size, size, 1};
       const MatrixView embeddings{table.data<float>() + head * rows * size, rows, size, size, 1};
       gemm(1.0F, states, embeddings.transposed(), 0.0F, products.data(), rows);

@@ -45,6 +45,12 @@ CONFIGS = {
     "roberta": transformers.RobertaConfig(**SIZES, type_vocab_size=1),
     "xlm-roberta": transformers.XLMRobertaConfig(**SIZES, type_vocab_size=1),
     "mpnet": transformers.MPNetConfig(**SIZES),
+    "t5": transformers.T5Config(
+        vocab_size=40, d_model=SIZE, d_kv=8, d_ff=24, num_layers=1, num_heads=2, feed_forward_proj="gated-gelu"
+    ),
+    "gpt2": transformers.GPT2Config(
+        vocab_size=40, n_embd=SIZE, n_layer=1, n_head=2, n_positions=32, bos_token_id=1, eos_token_id=1, pad_token_id=0
+    ),
 }
 FIRST_WORD = 5  # below it: special tokens
 TOKENIZER_FILES = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"}
@@ -92,15 +98,16 @@ def batch(rows: list[list[int]], pad: int, left: bool = False) -> dict[str, torc
     }
 
 
-def make_inputs(pad: int, seed: int) -> list[dict[str, torch.Tensor]]:
+def make_inputs(pad: int, seed: int, causal: bool) -> list[dict[str, torch.Tensor]]:
     generator = torch.Generator().manual_seed(seed)
 
     def tokens(*lengths: int) -> list[list[int]]:
         return [torch.randint(FIRST_WORD, 40, (length,), generator=generator).tolist() for length in lengths]
 
+    # Padding on the left of a causal model attends to nothing: its states are whatever the implementation makes of that.
     return [
         batch(tokens(7, 4, 1), pad),
-        batch(tokens(2, 6), pad, left=True),
+        batch(tokens(2, 6), pad, left=not causal),
         batch(tokens(9), pad),
     ]
 
@@ -108,7 +115,8 @@ def make_inputs(pad: int, seed: int) -> list[dict[str, torch.Tensor]]:
 def write_cases(directory: pathlib.Path, seed: int) -> None:
     model = SentenceTransformer(str(directory), device="cpu").eval()
     tensors = {}
-    for index, inputs in enumerate(make_inputs(model[0].model.config.pad_token_id, seed)):
+    config = model[0].model.config
+    for index, inputs in enumerate(make_inputs(config.pad_token_id, seed, causal=config.model_type == "gpt2")):
         with torch.no_grad():
             outputs = model(dict(inputs))
         tensors |= {f"{index}.input.{name}": value.numpy() for name, value in inputs.items()}
@@ -196,6 +204,12 @@ PLANS = {
     "roberta": Plan("roberta", [Pooling(SIZE, "mean"), Normalize()], edit=as_older_releases),
     "xlm-roberta": Plan("xlm-roberta", [Pooling(SIZE, "mean")]),
     "mpnet": Plan("mpnet", [Pooling(SIZE, "mean"), Normalize()], edit=as_older_releases),
+    "t5": Plan(  # as sentence-t5: the encoder alone
+        "t5",
+        [Pooling(SIZE, "mean"), Dense(SIZE, 12, bias=False, activation_function=LINEAR), Normalize()],
+        edit=as_older_releases,
+    ),
+    "gpt2": Plan("gpt2", [Pooling(SIZE, "weightedmean")]),  # as SGPT
 }
 
 

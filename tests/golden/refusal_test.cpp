@@ -61,6 +61,34 @@ TEST(RefusalTest, KindsOfAttention) {
   expect_refused("big_bird", "fill-mask", "attention_type", "sliding");
 }
 
+TEST(RefusalTest, KindsOfModel) {
+  expect_refused("gpt2", "text-generation", "add_cross_attention", true);
+  expect_refused("gpt2", "text-generation", "pruned_heads", Json::Object{{"0", Json::Array{1}}});
+  expect_refused("vit", "feature-extraction", "pruned_heads", Json::Object{{"0", Json::Array{1}}});
+  expect_refused("xlm", "fill-mask", "causal", true);
+  expect_refused("xlm", "fill-mask", "asm", true);
+  expect_refused("flaubert", "fill-mask", "is_encoder", false);
+  expect_refused("mobilebert", "fill-mask", "normalization_type", "rms_norm");
+  expect_refused("modernbert", "fill-mask", "rope_scaling", Json::Object{{"rope_type", "yarn"}, {"factor", 2.0}});
+  expect_refused("modernbert", "text-classification", "classifier_pooling", "max");
+}
+
+TEST(RefusalTest, LastTokenWithoutPadding) {
+  const std::vector<FixtureFile> files = fixture_files();
+  const auto file = std::find_if(files.begin(), files.end(), [](const FixtureFile& f) {
+    return f.fixture == "gpt2" && f.task == "text-classification";
+  });
+  ASSERT_NE(file, files.end());
+  Checkpoint checkpoint = materialize_checkpoint(*file);
+  checkpoint.config.erase("pad_token_id");
+  try {
+    build_task(checkpoint, architecture_of(Config(checkpoint.config)), file->task);
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("--pad_token_id"), std::string::npos) << error.what();
+  }
+}
+
 TEST(RefusalTest, Quantization) { expect_refused("ibert", "fill-mask", "quant_mode", true); }
 
 TEST(RefusalTest, ActivationsAndSummaries) {

@@ -314,12 +314,48 @@ TEST(Operators, Attention) {
   attend(2, {2, 1, 3, 5});
 }
 
+TEST(Operators, RotaryEmbedding) {
+  const auto turn = [](std::int64_t rows, std::int64_t pairs, ops::RotaryPairs kind) {
+    OperatorCheck()
+        .input(floats({2, 3, 5, 8}), {"b", "", "s", ""})
+        .input(integers({rows, 5}, 9), {rows == 1 ? "" : "b", "s"})
+        .run([&](Inputs x) {
+          std::vector<float> frequencies{1.0F, 0.3F, 0.09F, 0.027F};
+          frequencies.resize(static_cast<std::size_t>(pairs));
+          return ops::rotary_embedding(x[0], ops::rotary_angles(x[1], frequencies, 1.1F), kind);
+        });
+  };
+  for (const ops::RotaryPairs kind : {ops::RotaryPairs::Halves, ops::RotaryPairs::Neighbours}) {
+    turn(1, 4, kind);
+    turn(2, 4, kind);
+    turn(2, 3, kind);  // the last two elements of each head stay
+  }
+}
+
+TEST(Operators, Splits) {
+  const auto sum = [](const std::vector<Tensor>& parts) { return parts[0] * 2.0 - parts[1]; };
+  OperatorCheck().input(floats({2, 6, 3}), {"a", "", "c"}).run([&](Inputs x) { return sum(ops::split(x[0], 1, 2)); });
+  OperatorCheck().input(floats({2, 3, 6}), {"a", "b", ""}).run([&](Inputs x) {
+    return sum(ops::split(x[0], -1, std::vector<std::int64_t>{2, 2, 2}));
+  });
+  OperatorCheck().input(floats({0, 4}), {"a", ""}).run([&](Inputs x) { return sum(ops::split(x[0], 1, 2)); });
+}
+
+TEST(Operators, AssumeShape) {
+  OperatorCheck().input(floats({2, 3}), {"a", "b"}).run([](Inputs x) {
+    return ops::assume_shape(x[0], {x[0].dim(0), 3}) * 2.0;
+  });
+  OperatorCheck check;
+  check.input(floats({2, 3}), {"a", "b"});
+  EXPECT_THROW(check.run([](Inputs x) { return ops::assume_shape(x[0], {x[0].dim(0), 4}) * 2.0; }), Error);
+}
+
 TEST(Operators, RelativeScores) {
   for (std::int64_t length : {1, 3, 9}) {  // shorter and longer than the table's span of 4
     const auto check = [&](std::int64_t table_heads, std::vector<std::int64_t> buckets) {
       OperatorCheck()
           .input(floats({2, 3, length, 5}), {"batch", "", "length", ""})
-          .input(floats({table_heads, 9, 5}, 0.5F), {"", "", ""})
+          .input(floats({1, table_heads, 9, 5}, 0.5F), {"", "", "", ""})
           .run([&](Inputs x) { return ops::relative_scores(x[0], x[1], buckets); });
     };
     check(3, {});
@@ -329,7 +365,7 @@ TEST(Operators, RelativeScores) {
   }
   OperatorCheck()
       .input(floats({1, 2, 3, 5}), {"", "", "", ""})
-      .input(floats({2, 3, 5}), {"", "", ""})
+      .input(floats({1, 2, 3, 5}), {"", "", "", ""})
       .run([](Inputs x) { return ops::relative_scores(x[0], x[1]); });
 }
 

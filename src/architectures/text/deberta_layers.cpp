@@ -1,7 +1,9 @@
 #include "architectures/text/deberta_layers.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
+#include <utility>
 
 #include "architectures/text/bert_layers.h"
 
@@ -44,17 +46,15 @@ Tensor embeddings(ModelBuilder& m, Weights w) {
   return deberta_mask(m, nn::layer_norm(x, w / "LayerNorm", m.config.number("layer_norm_eps")));
 }
 
-/// A projection of the relative embeddings as the table of ops::relative_scores, (heads, 2 * span + 1, size). The model
-/// has no row for the position `span`: it takes that of span - 1. With `mirrored`, positions count the other way round.
-/// All of it is constant, so it is computed when the model is loaded.
+/// A projection of the relative embeddings (2 * span, hidden_size) as the table of ops::relative_scores. The model has
+/// no row for the position `span`: it takes that of span - 1. With `mirrored`, positions count the other way round. All
+/// of it is constant, so it is computed when the model is loaded.
 Tensor position_table(Tensor projection, std::int64_t num_heads, bool mirrored) {
   const std::int64_t rows = projection.dim(0).constant();
   std::vector<std::int64_t> order;
   for (std::int64_t i = 0; i <= rows; ++i) order.push_back(std::min(mirrored ? rows - i : i, rows - 1));
-  const Tensor indices = projection.graph().add_constant(Array::int64({rows + 1}, order));
-  const Tensor table = ops::gather(projection, indices);
-  const std::int64_t size = projection.dim(1).constant() / num_heads;
-  return ops::transpose(ops::reshape(table, {rows + 1, num_heads, size}), {1, 0, 2});
+  const Tensor indices = projection.graph().add_constant(Array::int64({1, rows + 1}, order));
+  return nn::split_heads(ops::gather(projection, indices), num_heads);
 }
 
 /// DisentangledSelfAttention: the scores of content and content, content and position, position and content.

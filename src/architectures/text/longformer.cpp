@@ -2,6 +2,8 @@
 // global tokens, which attend to all; and its heads. transformers cuts the sequence into chunks, padded to the window.
 // Here the window is a mask over all pairs of tokens, and global attention is computed for all tokens: exact for every
 // length and never padded, but time and memory grow with the square of the length.
+#include <map>
+
 #include "architectures/text/bert_layers.h"
 #include "architectures/text/text_encoder_common.h"
 

@@ -32,8 +32,10 @@ AttentionKind local_attention(ModelBuilder& m, Tensor global_bias) {
 
 /// Layer kinds: layer_types of transformers 5, or every n-th layer is global.
 bool is_global(const Config& config, std::int64_t layer) {
-  if (const auto types = config.optional_strings("layer_types"))
-    return types->at(static_cast<std::size_t>(layer)) == "full_attention";
+  if (const auto types = config.optional_strings("layer_types")) {
+    if (layer >= static_cast<std::int64_t>(types->size())) config.fail("layer_types", "has too few members");
+    return (*types)[static_cast<std::size_t>(layer)] == "full_attention";
+  }
   return layer % config.positive("global_attn_every_n_layers") == 0;
 }
 

@@ -34,15 +34,8 @@ void build_question_answering(const TextEncoder& encoder, ModelBuilder& m) {
   m.output("end_logits", ops::select(logits, -1, 1));
 }
 
-/// Options of every config that make another model of it.
-void refuse_options(const Config& config) {
-  if (config.boolean("is_decoder", false)) config.unsupported("is_decoder");
-  const auto pruned = config.optional_section("pruned_heads");
-  if (pruned && !pruned->json().object().empty()) config.unsupported("pruned_heads");
-}
-
 void build(const TextEncoder& encoder, ModelBuilder& m) {
-  refuse_options(m.config);
+  if (m.config.boolean("is_decoder", false)) m.config.unsupported("is_decoder");
   if (m.task == "feature-extraction") return m.output("last_hidden_state", encoder.encode(m));
   if (m.task == "multiple-choice") return build_multiple_choice(encoder, m);
   if (m.task == "question-answering") return build_question_answering(encoder, m);
