@@ -5,12 +5,12 @@
 #   make demo MODEL=DIRECTORY                  another model
 #   make demo MODEL=DIRECTORY TOKEN_IDS=FILE   ... on sentences of yours
 #
-# A directory of sentence-transformers is exported twice: as sentence embeddings, and its transformer alone. Any other is
-# exported for its own task, and inspected.
+# A directory of sentence-transformers is exported twice: as sentence embeddings, and its transformer alone. Any other
+# is exported for its own task, and inspected.
 #
-# onnxport has no tokenizer yet. The demo's sentences stand as token ids in examples/demo/token_ids.txt; they serve every
-# model that has the same vocab.txt, such as most uncased English BERT models. For a model with another vocabulary,
-# TOKEN_IDS names a file with a line of token ids for each sentence, made by the model's own tokenizer.
+# onnxport has no tokenizer yet. The demo's sentences stand as token ids in examples/demo/token_ids.txt; they serve
+# every model that has the same vocab.txt, such as most uncased English BERT models. For a model with another
+# vocabulary, TOKEN_IDS names a file with a line of token ids for each sentence, made by the model's own tokenizer.
 # BUILD and OUTPUT name other directories than build and build/demo.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -42,8 +42,10 @@ is_sentence_transformer() { grep -q '\.Pooling"' "$model/modules.json" 2>/dev/nu
 
 # The demo's token ids say by which vocab.txt they were made.
 fits_demo_vocabulary() {
-  local vocabulary=$1/vocab.txt
-  [ -f "$vocabulary" ] && grep -q "^# vocab.txt: sha256 $(sha256sum <"$vocabulary" | cut -d ' ' -f 1)\$" "$demo_token_ids"
+  local sha256
+  [ -f "$1/vocab.txt" ] || return
+  sha256=$(sha256sum <"$1/vocab.txt" | cut -d ' ' -f 1)
+  grep -q "^# vocab.txt: sha256 $sha256\$" "$demo_token_ids"
 }
 
 # Finds token ids for the model whose tokenizer lies in directory $1.
@@ -55,8 +57,8 @@ choose_token_ids() {
 }
 
 explain_token_ids() {
-  say "The demo's sentences are not run: they are token ids of another vocabulary than this model's. To compare sentences" \
-    "with it, give them as token ids, a line each, made by the model's own tokenizer:"
+  say "The demo's sentences are not run: they are token ids of another vocabulary than this model's. To compare" \
+    "sentences with it, give them as token ids, a line each, made by the model's own tokenizer:"
   printf '  make demo MODEL=%q TOKEN_IDS=FILE\n' "$model"
 }
 
@@ -86,8 +88,8 @@ demonstrate_other_model() {
   if [ -f "$model/modules.json" ]; then return; fi  # a CrossEncoder scores pairs, it has no embeddings
   choose_token_ids "$exported"
   if [ -z "$token_ids" ]; then return; fi
-  say "${bold}Sentences compared${plain} by the mean of their last hidden states, which is what sentence-transformers makes" \
-    "of a model that is not its own. Models that were not trained for this find most sentences alike."
+  say "${bold}Sentences compared${plain} by the mean of their last hidden states, which is what sentence-transformers" \
+    "makes of a model that is not its own. Models that were not trained for this find most sentences alike."
   onnxport export onnx --model "$model" --library-name sentence_transformers "$embeddings"
   compare_sentences "$embeddings"
 }

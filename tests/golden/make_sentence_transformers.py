@@ -104,7 +104,7 @@ def make_inputs(pad: int, seed: int, causal: bool) -> list[dict[str, torch.Tenso
     def tokens(*lengths: int) -> list[list[int]]:
         return [torch.randint(FIRST_WORD, 40, (length,), generator=generator).tolist() for length in lengths]
 
-    # Padding on the left of a causal model attends to nothing: its states are whatever the implementation makes of that.
+    # Padding on the left of a causal model attends to nothing: its states are whatever an implementation makes of that.
     return [
         batch(tokens(7, 4, 1), pad),
         batch(tokens(2, 6), pad, left=not causal),
