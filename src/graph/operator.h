@@ -43,9 +43,10 @@ struct ErasedOperator final : AnyOperator {
 }  // namespace detail
 
 /// Anything that is an operator: a plain struct of attributes with a static `name` and three functions beside it,
-///     std::vector<TensorType> infer(const Op&, std::span<const TensorType> inputs);   // or throws Error(ShapeMismatch)
-///     void lower(const Op&, LowerContext&);                                           // emits ONNX nodes
-///     void evaluate(const Op&, EvaluateContext&);                                     // computes in float32
+///     std::vector<TensorType> infer(const Op&, std::span<const TensorType> inputs);   // or throws
+///     Error(ShapeMismatch) void lower(const Op&, LowerContext&);                                           // emits
+///     ONNX nodes void evaluate(const Op&, EvaluateContext&);                                     // computes in
+///     float32
 /// found by argument-dependent lookup. An operator's struct and functions stand in one file of src/ops.
 class Operator {
  public:

@@ -28,7 +28,9 @@ struct FixtureFile {
 };
 
 /// How GoogleTest names the file in messages.
-inline void PrintTo(const FixtureFile& file, std::ostream* out) { *out << file.fixture << "/" << file.path.filename().string(); }
+inline void PrintTo(const FixtureFile& file, std::ostream* out) {
+  *out << file.fixture << "/" << file.path.filename().string();
+}
 
 std::filesystem::path fixtures_directory();
 /// All task files of all fixtures, sorted. Reads metadata only.
