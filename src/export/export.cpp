@@ -165,7 +165,10 @@ class Exporter {
     if (!fs::is_directory(options_.model, error)) open_checkpoint(options_.model);  // says what is wrong
     sentence_transformer_ = options_.library_name.empty() ? is_sentence_transformer(options_.model)
                                                           : options_.library_name == sentence_transformers;
-    checkpoint_ = open_checkpoint(sentence_transformer_ ? transformer_directory(options_.model) : options_.model);
+    // Older directories of sentence-transformers keep the transformer in a folder of its own.
+    const bool nested = fs::exists(options_.model / "modules.json") && !fs::exists(options_.model / "config.json");
+    checkpoint_ =
+        open_checkpoint(sentence_transformer_ || nested ? transformer_directory(options_.model) : options_.model);
     if (!options_.model_kwargs.empty()) merge_model_kwargs();
     if (options_.pad_token_id && !Config(checkpoint_.config).optional_integer("pad_token_id"))
       checkpoint_.config.set("pad_token_id", *options_.pad_token_id);

@@ -1,9 +1,7 @@
 #include "export/inspect_checkpoint.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <iterator>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -17,6 +15,7 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/config.h"
 #include "core/data_type.h"
+#include "core/text_table.h"
 #include "onnxport/error.h"
 #include "tasks/tasks.h"
 
@@ -169,7 +168,6 @@ Json describe_tensors(const Checkpoint& checkpoint) {
 
 // ---- Drawing --------------------------------------------------------------------------------------------------------
 
-constexpr std::size_t kBarWidth = 24;
 constexpr std::size_t kShownTensors = 15;
 constexpr std::size_t kShownUnused = 10;
 
@@ -178,11 +176,6 @@ std::string printable(std::string text) {
   std::replace_if(
       text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
   return text;
-}
-
-std::size_t display_width(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
 /// The beginning of a text that is too long for a line.
@@ -194,74 +187,6 @@ std::string shorten(std::string text) {
     if (begins_character && ++columns > kLongest) return text.substr(0, i) + "…";
   }
   return text;
-}
-
-/// Lines of cells, each column as wide as its widest cell. Columns named in `right` are aligned to the right.
-class Table {
- public:
-  explicit Table(std::vector<std::size_t> right = {}) : right_(std::move(right)) {}
-
-  void add(std::vector<std::string> cells) {
-    widths_.resize(std::max(widths_.size(), cells.size()));
-    for (std::size_t i = 0; i < cells.size(); ++i) widths_[i] = std::max(widths_[i], display_width(cells[i]));
-    rows_.push_back(std::move(cells));
-  }
-
-  std::string draw() const {
-    std::string result;
-    for (const auto& row : rows_) {
-      std::string line;
-      for (std::size_t i = 0; i < row.size(); ++i) {
-        const std::string padding(widths_[i] - display_width(row[i]), ' ');
-        const bool is_right = std::find(right_.begin(), right_.end(), i) != right_.end();
-        line += "  " + (is_right ? padding + row[i] : row[i] + padding);
-      }
-      line.erase(line.find_last_not_of(' ') + 1);
-      result += line + "\n";
-    }
-    return result;
-  }
-
- private:
-  std::vector<std::size_t> right_;
-  std::vector<std::size_t> widths_;
-  std::vector<std::vector<std::string>> rows_;
-};
-
-double fraction_of(std::int64_t part, std::int64_t whole) {
-  return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
-}
-
-/// A bar of `fraction` of the full width, in steps of an eighth of a character; never empty for more than nothing.
-std::string draw_bar(double fraction) {
-  constexpr std::string_view kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  if (!(fraction > 0)) return "";
-  const double exact = std::min(fraction, 1.0) * static_cast<double>(kBarWidth) * 8;
-  const auto eighths = std::max<std::size_t>(static_cast<std::size_t>(std::lround(exact)), 1);
-  std::string bar;
-  for (std::size_t i = 0; i < eighths / 8; ++i) bar += "█";
-  return bar + std::string(kEighths[eighths % 8]);
-}
-
-/// "265.5 MB", in powers of 1000 as disks and Hugging Face's pages count.
-std::string format_bytes(std::int64_t bytes) {
-  constexpr std::string_view kUnits[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  for (; value >= 999.95 && unit + 1 < std::size(kUnits); ++unit) value /= 1000;
-  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
-}
-
-/// "66,955,010"
-std::string format_count(std::int64_t count) {
-  std::string digits = std::to_string(count);
-  for (std::size_t end = digits.size(); end > 3; end -= 3) digits.insert(end - 3, ",");
-  return digits;
-}
-
-/// "1 tensor", "2 tensors"
-std::string format_count(std::int64_t count, std::string_view noun) {
-  return fmt::format("{} {}{}", format_count(count), noun, count == 1 ? "" : "s");
 }
 
 const Json& member(const Json& object, std::string_view key) {
@@ -290,7 +215,7 @@ std::string format_shape(const Json& shape) {
 }
 
 std::string format_header(const Json& inspection) {
-  Table table;
+  TextTable table;
   const auto add_unless_empty = [&](const char* label, const std::string& value) {
     if (!value.empty()) table.add({label, value});
   };
@@ -316,7 +241,7 @@ std::string format_availability(const Json& task, bool is_trained) {
 std::string format_tasks(const Json& inspection) {
   if (const Json& problem = member(inspection, "problem"); !problem.is_null())
     return "No task: " + printable(problem.string()) + "\n";
-  Table table;
+  TextTable table;
   for (const Json& task : member(inspection, "tasks").array()) {
     const bool is_available = member(task, "problem").is_null();
     const bool is_trained = member(task, "task") == member(inspection, "trained_task");
@@ -342,25 +267,25 @@ std::string format_unused(const Json& inspection) {
 }
 
 std::string format_data_types(const Json& tensors) {
-  Table table({1, 2, 3, 4});
+  TextTable table({1, 2, 3, 4});
   const std::int64_t total = number_of(tensors, "bytes");
   for (const Json& type : member(tensors, "data_types").array()) {
     const std::int64_t bytes = number_of(type, "bytes");
     table.add({text_of(type, "data_type"), format_count(number_of(type, "count"), "tensor"),
                format_count(number_of(type, "elements"), "element"), format_bytes(bytes),
-               fmt::format("{:.1f} %", fraction_of(bytes, total) * 100), draw_bar(fraction_of(bytes, total))});
+               format_percentage(fraction_of(bytes, total)), draw_bar(fraction_of(bytes, total))});
   }
   return table.draw();
 }
 
 std::string format_largest(const Json& tensors) {
-  Table table({3, 4});
+  TextTable table({3, 4});
   const std::int64_t total = number_of(tensors, "bytes");
   const Json::Array& sorted = member(tensors, "tensors").array();
   const auto add = [&](std::string name, std::string type, std::string shape, std::int64_t bytes) {
     const double fraction = fraction_of(bytes, total);
-    table.add({std::move(name), std::move(type), std::move(shape), format_bytes(bytes),
-               fmt::format("{:.1f} %", fraction * 100), draw_bar(fraction)});
+    table.add({std::move(name), std::move(type), std::move(shape), format_bytes(bytes), format_percentage(fraction),
+               draw_bar(fraction)});
   };
   const std::size_t shown = sorted.size() <= kShownTensors + 1 ? sorted.size() : kShownTensors;
   std::int64_t rest = total;

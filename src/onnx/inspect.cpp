@@ -1,9 +1,7 @@
 #include "onnx/inspect.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <iterator>
 #include <limits>
 #include <map>
 #include <string_view>
@@ -11,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/text_table.h"
 #include "onnx/reader.h"
 #include "onnxport/error.h"
 
@@ -191,7 +190,6 @@ Json describe_external_files(const Model& model, const fs::path& path) {
 
 // ---- Drawing ------------------------------------------------------------------------------------------------------
 
-constexpr std::size_t kBarWidth = 24;
 constexpr std::size_t kShownTensors = 15;
 constexpr std::size_t kLongestText = 96;
 
@@ -208,91 +206,6 @@ std::string printable(std::string_view text) {
     text.remove_prefix(length);
   }
   return result;
-}
-
-std::size_t display_width(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
-}
-
-/// Lines of cells, each column as wide as its widest cell.
-class Table {
- public:
-  enum class Align { Left, Right };
-
-  explicit Table(std::vector<Align> columns) : columns_(std::move(columns)), widths_(columns_.size()) {}
-
-  void add(std::vector<std::string> cells) {
-    for (std::size_t i = 0; i < cells.size(); ++i) widths_[i] = std::max(widths_[i], display_width(cells[i]));
-    rows_.push_back(std::move(cells));
-  }
-
-  std::string draw() const {
-    std::string result;
-    for (const auto& row : rows_) {
-      std::string line = " ";
-      for (std::size_t i = 0; i < row.size(); ++i) {
-        const std::string padding(widths_[i] - display_width(row[i]), ' ');
-        line += (i == 0 ? " " : "  ") + (columns_[i] == Align::Left ? row[i] + padding : padding + row[i]);
-      }
-      line.erase(line.find_last_not_of(' ') + 1);
-      result += line + "\n";
-    }
-    return result;
-  }
-
- private:
-  std::vector<Align> columns_;
-  std::vector<std::size_t> widths_;
-  std::vector<std::vector<std::string>> rows_;
-};
-
-/// A bar of `fraction` of the full width, in steps of an eighth of a character; never empty for more than nothing.
-std::string draw_bar(double fraction) {
-  constexpr std::string_view kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  if (!(fraction > 0)) return "";
-  const double exact = std::min(fraction, 1.0) * static_cast<double>(kBarWidth) * 8;
-  const auto eighths = std::max<std::size_t>(static_cast<std::size_t>(std::lround(exact)), 1);
-  std::string bar;
-  for (std::size_t i = 0; i < eighths / 8; ++i) bar += "█";
-  return bar + std::string(kEighths[eighths % 8]);
-}
-
-double fraction_of(std::int64_t part, std::int64_t whole) {
-  return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
-}
-
-std::string with_one_decimal(double value) {
-  const std::string digits = std::to_string(std::lround(value * 10));
-  return (digits.size() > 1 ? digits.substr(0, digits.size() - 1) : "0") + "." + digits.back();
-}
-
-/// "265.5 MB", in powers of 1000 as disks and Hugging Face's pages count.
-std::string format_bytes(std::int64_t bytes) {
-  constexpr std::string_view kUnits[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  while (value >= 999.95 && unit + 1 < std::size(kUnits)) {
-    value /= 1000;
-    ++unit;
-  }
-  return (unit == 0 ? std::to_string(bytes) : with_one_decimal(value)) + " " + std::string(kUnits[unit]);
-}
-
-std::string format_percentage(std::int64_t part, std::int64_t whole) {
-  return with_one_decimal(fraction_of(part, whole) * 100) + " %";
-}
-
-/// "66,955,010"
-std::string format_count(std::int64_t count) {
-  std::string digits = std::to_string(count);
-  for (std::size_t end = digits.size(); end > 3; end -= 3) digits.insert(end - 3, ",");
-  return digits;
-}
-
-/// "1 node", "2 nodes"
-std::string format_count(std::int64_t count, const std::string& noun) {
-  return format_count(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
 const Json& member(const Json& object, std::string_view key) {
@@ -326,8 +239,7 @@ std::string format_opsets(const Json& opsets) {
 }
 
 std::string format_header(const Json& inspection) {
-  using enum Table::Align;
-  Table table({Left, Left});
+  TextTable table;
   const auto add_unless_empty = [&](const std::string& label, const std::string& value) {
     if (!value.empty()) table.add({label, value});
   };
@@ -348,8 +260,7 @@ std::string format_header(const Json& inspection) {
 }
 
 std::string format_values(const std::string& title, const Json& values) {
-  using enum Table::Align;
-  Table table({Left, Left, Left});
+  TextTable table;
   for (const Json& value : values.array()) {
     table.add({text_of(value, "name"), text_of(value, "data_type"), format_shape(member(value, "shape"))});
   }
@@ -357,8 +268,7 @@ std::string format_values(const std::string& title, const Json& values) {
 }
 
 std::string format_operators(const Json& nodes) {
-  using enum Table::Align;
-  Table table({Left, Right, Left});
+  TextTable table({1});
   const Json::Array& operators = member(nodes, "operators").array();
   const std::int64_t most = operators.empty() ? 0 : member(operators.front(), "count").integer();
   for (const Json& entry : operators) {
@@ -377,14 +287,13 @@ std::string format_operators(const Json& nodes) {
 }
 
 std::string format_initializers(const Json& initializers) {
-  using enum Table::Align;
-  Table table({Left, Left, Left, Right, Right, Left});
+  TextTable table({3, 4});
   const Json::Array& tensors = member(initializers, "tensors").array();
   const std::int64_t total = member(initializers, "bytes").integer();
   const std::size_t shown = tensors.size() <= kShownTensors + 1 ? tensors.size() : kShownTensors;
   const auto add = [&](const std::string& name, const std::string& type, const std::string& shape, std::int64_t bytes) {
-    table.add(
-        {name, type, shape, format_bytes(bytes), format_percentage(bytes, total), draw_bar(fraction_of(bytes, total))});
+    table.add({name, type, shape, format_bytes(bytes), format_percentage(fraction_of(bytes, total)),
+               draw_bar(fraction_of(bytes, total))});
   };
   std::int64_t rest = total;
   for (std::size_t i = 0; i < shown; ++i) {

@@ -30,12 +30,12 @@ Tensor encode(ModelBuilder& m) {
   const ops::Rotation angles = rotation(m, encoder / "embed_positions");
   return bert_encoder(m, encoder, x, [&](Weights w, Tensor h) {
     const auto scope = w.scope();
-    const auto heads = [&](std::string_view name, bool turned) {
+    const auto projection = [&](std::string_view name, bool turned) {
       const Tensor parts = nn::split_heads(nn::linear(h, w / name), m.config.positive("num_attention_heads"));
       return turned ? ops::rotary_embedding(parts, angles, ops::RotaryPairs::Neighbours) : parts;
     };
-    return nn::attention_of_heads(heads("query", true), heads("key", true),
-                                  heads("value", m.config.boolean("rotary_value")), bias);
+    return nn::attention_of_heads(projection("query", true), projection("key", true),
+                                  projection("value", m.config.boolean("rotary_value")), bias);
   });
 }
 
