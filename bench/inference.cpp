@@ -22,13 +22,12 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr double ratio_limit = 1.0;
-constexpr std::int64_t batch_sizes[] = {1, 8};
-constexpr std::int64_t lengths[] = {16, 128, 512};
 constexpr int thread_counts[] = {1, 2};
-/// What one combination of these may take for each model, within a number of turns that gives a median.
-constexpr double seconds_for_each = 2;
-constexpr int fewest_turns = 7;
-constexpr int most_turns = 101;
+/// For each file, size and order of the files: seconds to spend, and turns at most.
+constexpr double seconds_for_each = 0.7;
+constexpr int most_turns = 40;
+/// A run that takes this long does not show what the first one does beside computing.
+constexpr double long_run = 1;
 
 struct ModelFile {
   std::string name;
@@ -39,6 +38,7 @@ struct InputSize {
   std::int64_t batch_size;
   std::int64_t length;
 };
+constexpr InputSize sizes[] = {{1, 16}, {1, 128}, {1, 512}, {8, 16}, {8, 128}, {8, 512}};
 
 /// Optimum's exports, as far as bench/peers.sh has made them.
 std::vector<ModelFile> peer_files(const std::string& checkpoint) {
@@ -78,30 +78,48 @@ double time_of_run(const Session& session, const NamedArrays& inputs) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// Times of each session on inputs of one size, by turn.
-std::vector<std::vector<double>> measure_size(const std::deque<Session>& sessions, const InputSize& size) {
+/// The median time of each session on inputs of one size.
+std::vector<double> measure_size(const std::deque<Session>& sessions, const InputSize& size) {
   std::vector<NamedArrays> inputs;
   for (const Session& session : sessions) inputs.push_back(make_inputs(session, size));
   std::vector<std::function<double()>> runs;
   for (std::size_t i = 0; i < sessions.size(); ++i)
     runs.emplace_back([&, i] { return time_of_run(sessions[i], inputs[i]); });
-  const std::vector<std::vector<double>> warm_up = take_turns(2, runs);
-  const double turns = seconds_for_each / std::max(warm_up.front().back(), 1e-6);
-  return take_turns(static_cast<int>(std::clamp<double>(turns, fewest_turns, most_turns)), runs);
+  std::vector<std::vector<double>> times = take_turns(1, runs);
+  const double first = times.front().front();
+  if (first < long_run)
+    times = take_turns(static_cast<int>(std::clamp<double>(seconds_for_each / first, 1, most_turns)), runs);
+  std::vector<double> medians;
+  for (std::vector<double>& list : times) medians.push_back(median(std::move(list)));
+  return medians;
+}
+
+/// By size, file and order: the sessions are made as often as there are files, each time in another order. Where in
+/// memory a session's weights come to lie makes up to 8 % of its time: the same file loaded twice shows as much.
+std::vector<std::vector<std::vector<double>>> measure_orders(const std::vector<ModelFile>& files, int threads) {
+  const std::size_t count = files.size();
+  std::vector<std::vector<std::vector<double>>> times(std::size(sizes), std::vector<std::vector<double>>(count));
+  for (std::size_t order = 0; order < count; ++order) {
+    std::deque<Session> sessions;
+    for (std::size_t i = 0; i < count; ++i)
+      sessions.emplace_back(files[(order + i) % count].path, SessionOptions{.intra_op_num_threads = threads});
+    for (std::size_t size = 0; size < std::size(sizes); ++size) {
+      const std::vector<double> medians = measure_size(sessions, sizes[size]);
+      for (std::size_t i = 0; i < count; ++i) times[size][(order + i) % count].push_back(medians[i]);
+    }
+  }
+  return times;
 }
 
 void measure_threads(const std::vector<ModelFile>& files, int threads, Table& table) {
-  std::deque<Session> sessions;
-  for (const ModelFile& file : files) sessions.emplace_back(file.path, SessionOptions{.intra_op_num_threads = threads});
-  for (const std::int64_t batch_size : batch_sizes)
-    for (const std::int64_t length : lengths) {
-      const auto times = measure_size(sessions, {batch_size, length});
-      const std::string size =
-          fmt::format("{} thread{}, {} x {}", threads, threads == 1 ? "" : "s", batch_size, length);
-      table.row(size, {median(times[0]) * 1e3, "ms"});
-      for (std::size_t i = 1; i < files.size(); ++i)
-        table.row("... / " + files[i].name, {median_ratio(times[0], times[i]), "x"}, ratio_limit);
-    }
+  const auto times = measure_orders(files, threads);
+  for (std::size_t size = 0; size < std::size(sizes); ++size) {
+    const auto& [batch_size, length] = sizes[size];
+    table.row(fmt::format("{} thread{}, {} x {}", threads, threads == 1 ? "" : "s", batch_size, length),
+              {median(times[size][0]) * 1e3, "ms"});
+    for (std::size_t i = 1; i < files.size(); ++i)
+      table.row("... / " + files[i].name, {mean_ratio(times[size][0], times[size][i]), "x"}, ratio_limit);
+  }
 }
 
 void measure(const CheckpointDescription& description) {

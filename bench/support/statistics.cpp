@@ -1,6 +1,7 @@
 #include "support/statistics.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <stdexcept>
 
@@ -17,6 +18,13 @@ double median_ratio(const std::vector<double>& numerators, const std::vector<dou
   std::vector<double> ratios;
   for (std::size_t i = 0; i < numerators.size(); ++i) ratios.push_back(numerators[i] / denominators[i]);
   return median(std::move(ratios));
+}
+
+double mean_ratio(const std::vector<double>& numerators, const std::vector<double>& denominators) {
+  if (numerators.empty()) throw std::invalid_argument("the mean of nothing");
+  double sum = 0;
+  for (std::size_t i = 0; i < numerators.size(); ++i) sum += std::log(numerators[i] / denominators[i]);
+  return std::exp(sum / static_cast<double>(numerators.size()));
 }
 
 std::vector<std::vector<double>> take_turns(int turns, const std::vector<std::function<double()>>& functions) {

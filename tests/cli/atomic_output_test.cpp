@@ -1,8 +1,10 @@
 // The output directory holds a complete model or what it held before, whatever happens to the export.
 #include <csignal>
 
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,6 +41,12 @@ bool mount_over(const fs::path& directory, unsigned long flags, const char* opti
          mount("tmpfs", directory.c_str(), "tmpfs", flags, options) == 0;
 }
 
+/// By its permissions, which bind root only without the capability to override them.
+bool forbid_writing(const fs::path& directory) {
+  return chmod(directory.c_str(), 0555) == 0 &&
+         (geteuid() != 0 || prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0) == 0);
+}
+
 /// Writes beyond this many bytes fail with EFBIG, as they would with ENOSPC on a disk that is full.
 bool limit_file_size(rlim_t bytes) {
   const rlimit limit{bytes, bytes};
@@ -67,10 +75,9 @@ TEST_F(CliAtomicOutput, FullDisk) {
 TEST_F(CliAtomicOutput, ReadOnlyOutput) {
   fs::create_directory(path("disk"));
   const fs::path disk = path("disk");
-  const ProcessResult result = run({"export", "onnx", "-m", "checkpoint", "disk/out"}, {.prepare = [disk] {
-                                     // Permissions do not stop root, who may mount in return.
-                                     return mount_over(disk, MS_RDONLY, "") || chmod(disk.c_str(), 0555) == 0;
-                                   }});
+  const ProcessResult result =
+      run({"export", "onnx", "-m", "checkpoint", "disk/out"},
+          {.prepare = [disk] { return mount_over(disk, MS_RDONLY, "") || forbid_writing(disk); }});
   EXPECT_TRUE(failed(result, 1, {"disk"}));
   EXPECT_TRUE(contains(result.error, "Read-only file system") || contains(result.error, "Permission denied"))
       << result.error;
