@@ -3,6 +3,7 @@
 //   build/bench/inference [CHECKPOINT...]      distilbert-base bert-base
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <deque>
 #include <thread>
 
@@ -19,7 +20,6 @@ namespace onnxport::bench {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
 
 constexpr double ratio_limit = 1.0;
 constexpr int thread_counts[] = {1, 2};
@@ -69,22 +69,28 @@ NamedArrays make_inputs(const Session& session, const InputSize& size) {
   return inputs;
 }
 
-/// Seconds that one run takes.
-double time_of_run(const Session& session, const NamedArrays& inputs) {
+/// On one thread its processor time, which is that of the clock but for what others do on the machine.
+double seconds(int threads) {
+  timespec time{};
+  clock_gettime(threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+double time_of_run(const Session& session, const NamedArrays& inputs, int threads) {
   // The threads of the session that ran before look for work for a while before they sleep; they are not to disturb.
-  std::this_thread::sleep_for(std::chrono::milliseconds(3));
-  const auto start = Clock::now();
+  if (threads > 1) std::this_thread::sleep_for(std::chrono::milliseconds(3));
+  const double start = seconds(threads);
   session.run(inputs);
-  return std::chrono::duration<double>(Clock::now() - start).count();
+  return seconds(threads) - start;
 }
 
 /// The median time of each session on inputs of one size.
-std::vector<double> measure_size(const std::deque<Session>& sessions, const InputSize& size) {
+std::vector<double> measure_size(const std::deque<Session>& sessions, const InputSize& size, int threads) {
   std::vector<NamedArrays> inputs;
   for (const Session& session : sessions) inputs.push_back(make_inputs(session, size));
   std::vector<std::function<double()>> runs;
   for (std::size_t i = 0; i < sessions.size(); ++i)
-    runs.emplace_back([&, i] { return time_of_run(sessions[i], inputs[i]); });
+    runs.emplace_back([&, i] { return time_of_run(sessions[i], inputs[i], threads); });
   std::vector<std::vector<double>> times = take_turns(1, runs);
   const double first = times.front().front();
   if (first < long_run)
@@ -104,7 +110,7 @@ std::vector<std::vector<std::vector<double>>> measure_orders(const std::vector<M
     for (std::size_t i = 0; i < count; ++i)
       sessions.emplace_back(files[(order + i) % count].path, SessionOptions{.intra_op_num_threads = threads});
     for (std::size_t size = 0; size < std::size(sizes); ++size) {
-      const std::vector<double> medians = measure_size(sessions, sizes[size]);
+      const std::vector<double> medians = measure_size(sessions, sizes[size], threads);
       for (std::size_t i = 0; i < count; ++i) times[size][(order + i) % count].push_back(medians[i]);
     }
   }
