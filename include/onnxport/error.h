@@ -11,6 +11,7 @@ enum class ErrorKind {
   InvalidArgument,          ///< an option or argument that has no meaning or is out of range
   InvalidCheckpoint,        ///< a checkpoint's file is missing, corrupt or contradicts its config
   InvalidModel,             ///< an ONNX file that cannot be read
+  InvalidTokenizer,         ///< a tokenizer's file is missing, corrupt or has a component that onnxport lacks
   UnsupportedArchitecture,  ///< model_type or a config option that onnxport does not implement
   UnsupportedTask,          ///< the architecture has no such task
   MissingTensor,            ///< the architecture needs a tensor that the checkpoint lacks

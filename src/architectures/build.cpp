@@ -8,12 +8,6 @@
 namespace onnxport {
 namespace {
 
-Config completed(Json config, const Json::Object& defaults) {
-  for (const auto& [name, value] : defaults)
-    if (!config.find(name)) config.set(name, value);
-  return Config(std::move(config));
-}
-
 /// No definition knows heads of different numbers.
 void refuse_pruned_heads(const Config& config) {
   const auto pruned = config.optional_section("pruned_heads");
@@ -33,6 +27,13 @@ const Architecture& architecture_of(const Config& config) {
                   "; `onnxport list` prints those that are, docs/add-an-architecture.md says how to add one");
 }
 
+Config completed_config(const Checkpoint& checkpoint, const Architecture& architecture) {
+  Json config = checkpoint.config;
+  for (const auto& [name, value] : architecture.defaults)
+    if (!config.find(name)) config.set(name, value);
+  return Config(std::move(config));
+}
+
 BuiltTask build_task(const Checkpoint& checkpoint, const Architecture& architecture, std::string_view task,
                      const DimBindings& sizes) {
   const TaskDefinition* definition = architecture.find(task);
@@ -42,7 +43,7 @@ BuiltTask build_task(const Checkpoint& checkpoint, const Architecture& architect
     throw Error(ErrorKind::UnsupportedTask,
                 architecture.model_type + " has no task \"" + std::string(task) + "\"; it has " + known);
   }
-  const Config config = completed(checkpoint.config, architecture.defaults);
+  const Config config = completed_config(checkpoint, architecture);
   refuse_pruned_heads(config);
   BuiltTask result;
   std::map<std::string, int> users;
@@ -57,6 +58,8 @@ BuiltTask build_task(const Checkpoint& checkpoint, const Architecture& architect
       builder.set_input(spec.name, graph->add_input(spec.name, std::move(type)));
     }
     submodel.build(builder);
+    // Buffers that classes of transformers compute, and that older versions saved.
+    for (const char* buffer : {"position_ids", "token_type_ids", "inv_freq"}) builder.root().idle(buffer);
     for (const std::string& name : store.unused()) ++users[name];
     ++files;
     result.models.push_back({submodel.name, std::move(graph)});

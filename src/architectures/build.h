@@ -19,13 +19,16 @@ struct BuiltModel {
 
 struct BuiltTask {
   std::vector<BuiltModel> models;
-  /// Tensors of the checkpoint that no output depends on.
+  /// Tensors of the checkpoint that the HF class does not know, or not for this task: what from_pretrained warns of.
   std::vector<std::string> unused_tensors;
 };
 
 /// The architecture of a checkpoint by model_type of its config.json.
 /// Throws Error(UnsupportedArchitecture) that says which types are near and how to add one.
 const Architecture& architecture_of(const Config& config);
+
+/// The config with what the HF config class takes for members that config.json leaves out.
+Config completed_config(const Checkpoint& checkpoint, const Architecture& architecture);
 
 /// Builds every file of a task. `sizes` fixes dynamic axes (--no-dynamic-axes); empty keeps them dynamic.
 /// Throws Error(UnsupportedTask) that lists the architecture's tasks, Error(MissingTensor), Error(ShapeMismatch).

@@ -1,4 +1,4 @@
-#include "core/array.h"
+#include "onnxport/array.h"
 
 #include <cstring>
 #include <limits>

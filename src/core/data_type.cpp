@@ -1,4 +1,4 @@
-#include "core/data_type.h"
+#include "onnxport/data_type.h"
 
 #include <array>
 

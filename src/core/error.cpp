@@ -10,6 +10,8 @@ std::string_view to_string(ErrorKind kind) {
       return "InvalidCheckpoint";
     case ErrorKind::InvalidModel:
       return "InvalidModel";
+    case ErrorKind::InvalidTokenizer:
+      return "InvalidTokenizer";
     case ErrorKind::UnsupportedArchitecture:
       return "UnsupportedArchitecture";
     case ErrorKind::UnsupportedTask:

@@ -1,4 +1,4 @@
-#include "core/json.h"
+#include "onnxport/json.h"
 
 #include <algorithm>
 #include <array>

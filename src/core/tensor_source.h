@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "core/array.h"
-#include "core/data_type.h"
 #include "core/mapped_file.h"
+#include "onnxport/array.h"
+#include "onnxport/data_type.h"
 
 namespace onnxport {
 

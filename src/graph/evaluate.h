@@ -4,12 +4,10 @@
 #include <utility>
 #include <vector>
 
-#include "core/array.h"
 #include "graph/graph.h"
+#include "onnxport/array.h"
 
 namespace onnxport {
-
-using NamedArrays = std::vector<std::pair<std::string, Array>>;
 
 /// Computes the outputs of a graph in float32 by the operators' own kernels, which share no code with the lowering.
 /// Weights are read where they lie; intermediate results are released after their last use.

@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "core/array.h"
 #include "core/tensor_source.h"
 #include "graph/operator.h"
+#include "onnxport/array.h"
 
 namespace onnxport {
 

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/data_type.h"
 #include "graph/dim.h"
+#include "onnxport/data_type.h"
 
 namespace onnxport {
 

@@ -63,6 +63,23 @@ Tensor WeightStore::parameter(std::string_view name) {
 
 const TensorSource& WeightStore::source(std::string_view name) { return *checkpoint_->find(require(name)); }
 
+std::string_view WeightStore::bare(std::string_view name) const {
+  if (base_model_prefix_.empty() || !name.starts_with(base_model_prefix_)) return name;
+  const std::string_view rest = name.substr(base_model_prefix_.size());
+  if (rest.empty()) return rest;
+  return rest.front() == '.' ? rest.substr(1) : name;
+}
+
+void WeightStore::idle(std::string_view scope, std::string_view tail) {
+  // Between dots, so that parts of names are compared as a whole.
+  const std::string beginning = bare(scope).empty() ? "." : "." + std::string(bare(scope)) + ".";
+  const std::string end = "." + std::string(tail);
+  for (const auto& [name, source] : checkpoint_->tensors) {
+    const std::string path = "." + std::string(bare(name));
+    if (path.starts_with(beginning) && (tail.empty() || path.ends_with(end))) used_.insert(name);
+  }
+}
+
 std::vector<std::string> WeightStore::unused() const {
   std::vector<std::string> names;
   for (const auto& [name, source] : checkpoint_->tensors)
@@ -98,10 +115,6 @@ Tensor Weights::expect_rows(std::string_view name, std::int64_t rows) const {
   return (*this)[name];
 }
 
-std::string Weights::node_scope() const {
-  const std::string& prefix = store_->base_model_prefix();
-  if (path_ == prefix) return {};
-  return path_.starts_with(prefix + ".") ? path_.substr(prefix.size() + 1) : path_;
-}
+std::string Weights::node_scope() const { return std::string(store_->bare(path_)); }
 
 }  // namespace onnxport

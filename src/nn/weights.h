@@ -26,11 +26,15 @@ class WeightStore {
 
   Graph& graph() const { return *graph_; }
   const std::string& base_model_prefix() const { return base_model_prefix_; }
+  /// A name without the base model's prefix.
+  std::string_view bare(std::string_view name) const;
   /// The checkpoint's name for a tensor, nullopt if it has none.
   std::optional<std::string> resolve(std::string_view name) const;
   /// Throws Error(MissingTensor) with the nearest names that the checkpoint has.
   Tensor parameter(std::string_view name);
   const TensorSource& source(std::string_view name);
+  /// Counts tensors as used that the HF class loads and the graph has no use for; see Weights::idle.
+  void idle(std::string_view scope, std::string_view tail);
   std::vector<std::string> unused() const;
 
  private:
@@ -62,6 +66,10 @@ class Weights {
   Tensor add(std::string_view name, TensorSource source) const {
     return graph().add_parameter(join(name), std::move(source));
   }
+  /// Declares tensors of this scope that the HF class loads although nothing is computed from them here: a module that
+  /// no output of the task depends on, a buffer that the graph makes itself. They are not reported as unused, as
+  /// from_pretrained does not report them. `tail` restricts them to names that end so: "inv_freq", "attn.bias".
+  void idle(std::string_view tail = {}) const { store_->idle(path_, tail); }
   /// A weight that must have these sizes according to the config; throws Error(ShapeMismatch) naming both.
   Tensor expect(std::string_view name, const std::vector<std::int64_t>& shape) const;
   /// The same for a matrix of which the config only tells the number of rows.

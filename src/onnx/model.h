@@ -9,9 +9,9 @@
 #include <variant>
 #include <vector>
 
-#include "core/array.h"
-#include "core/data_type.h"
 #include "core/tensor_source.h"
+#include "onnxport/array.h"
+#include "onnxport/data_type.h"
 
 /// ONNX's own structures (onnx.proto), as plain values. Weights stay TensorSources: a Model is small at any size.
 namespace onnxport::onnx {
@@ -54,6 +54,9 @@ struct ValueInfo {
 struct Initializer {
   std::string name;
   TensorSource source;
+  /// Where a model that was read keeps the tensor: the external file, relative to its directory, or "" for itself. Set
+  /// also where that file is missing. The writer decides anew.
+  std::string location{};
 };
 
 struct Model {

@@ -638,6 +638,7 @@ class ModelReader {
     source.shape = tensor.dims;
     if (tensor.is_external) {
       read_external_data(tensor, external_files_, source);
+      initializer.location = tensor.external_data.at("location");
     } else if (tensor.raw_data) {
       check_size(tensor, claimed_size(tensor, type), tensor.raw_data->size());
       point_to_raw_data(bytes_of(*tensor.raw_data), source);

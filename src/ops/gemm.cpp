@@ -45,3 +45,26 @@ void parallel_gemm(float alpha, const MatrixView& a, const MatrixView& b, float 
 }
 
 }  // namespace onnxport::ops
+
+// BLIS brings kernels for fourteen kinds of x86 processors, most of a megabyte each, and chooses when the program
+// starts. For seven kinds of 2008 to 2017 onnxport leaves them out: BLIS asks these functions, which the linker finds
+// before those of its archive, and gets its portable kernels. They compute nothing but the reference of a validation,
+// so that such a processor validates slower and exports as fast as any.
+#ifdef BLIS_CONFIG_KNL
+
+#define ONNXPORT_USE_PORTABLE_KERNELS(processor)                                                           \
+  extern "C" void bli_cntx_init_##processor(cntx_t* context) { bli_cntx_init_generic(context); }           \
+  extern "C" void bli_cntx_init_##processor##_ref(cntx_t* context) { bli_cntx_init_generic_ref(context); } \
+  extern "C" void bli_cntx_init_##processor##_ind(ind_t method, cntx_t* context) {                         \
+    bli_cntx_init_generic_ind(method, context);                                                            \
+  }
+
+ONNXPORT_USE_PORTABLE_KERNELS(knl)
+ONNXPORT_USE_PORTABLE_KERNELS(sandybridge)
+ONNXPORT_USE_PORTABLE_KERNELS(penryn)
+ONNXPORT_USE_PORTABLE_KERNELS(excavator)
+ONNXPORT_USE_PORTABLE_KERNELS(steamroller)
+ONNXPORT_USE_PORTABLE_KERNELS(piledriver)
+ONNXPORT_USE_PORTABLE_KERNELS(bulldozer)
+
+#endif

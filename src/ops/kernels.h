@@ -4,9 +4,9 @@
 #include <span>
 #include <vector>
 
-#include "core/array.h"
 #include "core/parallel_for.h"
 #include "graph/graph.h"
+#include "onnxport/array.h"
 
 /// What the operators' infer and evaluate functions share.
 namespace onnxport::ops {

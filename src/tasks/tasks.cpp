@@ -5,9 +5,9 @@
 #include <cctype>
 #include <utility>
 
-#include "core/json.h"
 #include "core/nearest.h"
 #include "onnxport/error.h"
+#include "onnxport/json.h"
 
 namespace onnxport {
 namespace {

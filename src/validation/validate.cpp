@@ -5,9 +5,9 @@
 #include <map>
 
 #include "checkpoint/checkpoint.h"
-#include "core/json.h"
 #include "core/tensor_source.h"
 #include "onnxport/error.h"
+#include "onnxport/json.h"
 
 namespace onnxport {
 namespace {

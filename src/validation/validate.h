@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/data_type.h"
 #include "graph/evaluate.h"
+#include "onnxport/data_type.h"
 #include "onnxport/exporter.h"
 #include "runtime/session.h"
 

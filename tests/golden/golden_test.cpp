@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "architectures/build.h"
-#include "core/json.h"
 #include "graph/evaluate.h"
 #include "onnx/lowering.h"
 #include "onnx/writer.h"
+#include "onnxport/json.h"
 #include "runtime/session.h"
 #include "support/fixture.h"
 

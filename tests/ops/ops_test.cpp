@@ -9,12 +9,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "core/json.h"
 #include "graph/evaluate.h"
 #include "nn/layers.h"
 #include "onnx/lowering.h"
 #include "onnx/writer.h"
 #include "onnxport/error.h"
+#include "onnxport/json.h"
 #include "runtime/session.h"
 
 namespace onnxport {

@@ -56,7 +56,8 @@ class OnnxWriterTest : public TemporaryDirectoryTest {
   static void expect_same_initializers(const Model& expected, const Model& actual) {
     ASSERT_EQ(expected.initializers.size(), actual.initializers.size());
     for (std::size_t i = 0; i < expected.initializers.size(); ++i) {
-      const auto& [name, source] = expected.initializers[i];
+      const std::string& name = expected.initializers[i].name;
+      const TensorSource& source = expected.initializers[i].source;
       EXPECT_EQ(actual.initializers[i].name, name);
       EXPECT_EQ(actual.initializers[i].source.shape, source.shape) << name;
       EXPECT_EQ(actual.initializers[i].source.data_type, source.data_type) << name;

@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
-#include "core/json.h"
 #include "onnxport/error.h"
+#include "onnxport/json.h"
 
 namespace onnxport {
 namespace {

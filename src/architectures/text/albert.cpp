@@ -46,15 +46,18 @@ Tensor text_classification(ModelBuilder& m, Tensor x) { return heads::classifier
 }  // namespace
 
 void register_albert(Registry& registry) {
-  register_text_encoder(registry, {.model_type = "albert",
-                                   .base_model_prefix = "albert",
-                                   .class_prefix = "Albert",
-                                   .encode = encode,
-                                   .heads = {{"fill-mask", masked_lm},
-                                             {"multiple-choice", multiple_choice},
-                                             {"question-answering", heads::question_answering},
-                                             {"text-classification", text_classification},
-                                             {"token-classification", heads::token_classifier}}});
+  register_text_encoder(registry,
+                        {.model_type = "albert",
+                         .base_model_prefix = "albert",
+                         .class_prefix = "Albert",
+                         .has_pooler = true,
+                         .encode = encode,
+                         .heads = {{"fill-mask", masked_lm},
+                                   {"multiple-choice", multiple_choice},
+                                   {"question-answering", heads::question_answering},
+                                   {"text-classification", text_classification},
+                                   {"token-classification", heads::token_classifier}},
+                         .defaults = {{"vocab_size", 30000}, {"hidden_size", 4096}, {"num_attention_heads", 64}}});
 }
 
 }  // namespace onnxport

@@ -16,6 +16,7 @@ void register_bert(Registry& registry) {
   register_text_encoder(registry, {.model_type = "bert",
                                    .base_model_prefix = "bert",
                                    .class_prefix = "Bert",
+                                   .has_pooler = true,
                                    .encode = encode,
                                    .heads = heads::pooled(bert_masked_lm)});
 }

@@ -30,8 +30,11 @@ Tensor embedding_sum(ModelBuilder& m, Weights w, std::optional<Tensor> position_
   const Weights token_types = w / "token_type_embeddings";
   x = x + (m.has_input("token_type_ids") ? nn::embedding(m.input("token_type_ids"), token_types)
                                          : token_types.add("weight.0", slice(token_types.source("weight"), 0, 0, 1)));
-  if (m.config.string("position_embedding_type", "absolute") != "absolute") return x;
   const Weights positions = w / "position_embeddings";
+  if (m.config.string("position_embedding_type", "absolute") != "absolute") {
+    positions.idle();
+    return x;
+  }
   return x + (position_ids ? nn::embedding(*position_ids, positions)
                            : ops::slice(positions["weight"], 0, 0, input_ids.dim(1)));
 }
@@ -90,13 +93,13 @@ Tensor bert_encoder(ModelBuilder& m, Weights w, Tensor x, const SelfAttention& a
   return x;
 }
 
-Tensor pre_norm_bert_layer(ModelBuilder& m, Weights w, Tensor x, std::string_view norm, std::string_view hidden_act,
+Tensor pre_norm_bert_layer(ModelBuilder& m, Weights w, Tensor x, PreNormNames norms, std::string_view hidden_act,
                            const SelfAttention& attention) {
   const auto scope = w.scope();
   const double epsilon = layer_norm_eps(m);
-  const Tensor context = attention(w / "attention.self", nn::layer_norm(x, w / "attention" / norm, epsilon));
+  const Tensor context = attention(w / "attention.self", nn::layer_norm(x, w / norms.attention, epsilon));
   x = x + nn::linear(context, w / "attention.output.dense");
-  const Tensor h = nn::linear(nn::layer_norm(x, w / norm, epsilon), w / "intermediate.dense");
+  const Tensor h = nn::linear(nn::layer_norm(x, w / norms.feed_forward, epsilon), w / "intermediate.dense");
   return x + nn::linear(nn::activation(hidden_act, h), w / "output.dense");
 }
 

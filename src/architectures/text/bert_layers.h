@@ -33,9 +33,13 @@ Tensor bert_feed_forward(ModelBuilder& m, Weights w, Tensor x);
 /// BertSelfAttention, with the projections `query`, `key` and `value`.
 Tensor bert_self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias);
 
-/// A BertLayer that normalizes before attention and feed-forward instead of after them; `norm` is what both
-/// normalizations are called.
-Tensor pre_norm_bert_layer(ModelBuilder& m, Weights w, Tensor x, std::string_view norm, std::string_view hidden_act,
+/// The normalizations of a layer that come before attention and feed-forward: their scopes, "attention.LayerNorm".
+struct PreNormNames {
+  std::string_view attention;
+  std::string_view feed_forward;
+};
+/// A BertLayer that normalizes before attention and feed-forward instead of after them.
+Tensor pre_norm_bert_layer(ModelBuilder& m, Weights w, Tensor x, PreNormNames norms, std::string_view hidden_act,
                            const SelfAttention& attention);
 
 /// BertPredictionHeadTransform: LayerNorm(activation(dense(x))), what comes before a head's vocabulary.

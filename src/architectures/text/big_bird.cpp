@@ -71,8 +71,11 @@ Tensor is_question(ModelBuilder& m) {
 }
 
 Tensor encode(ModelBuilder& m) {
-  if (m.task == "question-answering")
+  if (m.task == "question-answering") {
     m.set_input("token_type_ids", ops::cast(ops::logical_not(is_question(m)), DataType::Int64));
+  } else {
+    (m.base() / "pooler").idle();  // which the other classes have, whether they use it or not
+  }
   const Masks masks = attention_masks(m);
   return bert_encoder(m, m.base() / "encoder", embeddings(m, m.base() / "embeddings"), [&](Weights self, Tensor x) {
     const Tensor context = bert_self_attention(m, self, x, masks.bias);
@@ -112,7 +115,7 @@ void register_big_bird(Registry& registry) {
                                              {"question-answering", question_answering},
                                              {"text-classification", text_classification},
                                              {"token-classification", heads::token_classifier}},
-                                   .defaults = {{"hidden_act", "gelu_new"}}});
+                                   .defaults = {{"vocab_size", 50358}, {"hidden_act", "gelu_new"}}});
 }
 
 }  // namespace onnxport

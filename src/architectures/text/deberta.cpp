@@ -30,7 +30,9 @@ DisentangledProjections project(ModelBuilder& m, Weights w, Tensor x, std::optio
 }  // namespace
 
 void register_deberta(Registry& registry) {
-  register_text_encoder(registry, deberta_family("deberta", "Deberta", {.project = project}));
+  TextEncoder encoder = deberta_family("deberta", "Deberta", {.project = project});
+  encoder.defaults.emplace_back("vocab_size", 50265);
+  register_text_encoder(registry, std::move(encoder));
 }
 
 }  // namespace onnxport

@@ -37,6 +37,7 @@ Tensor embeddings(ModelBuilder& m, Weights w) {
   const Tensor input_ids = m.input("input_ids");
   (w / "word_embeddings").expect_rows("weight", m.config.positive("vocab_size"));
   Tensor x = nn::embedding(input_ids, w / "word_embeddings");
+  m.base().idle("position_embeddings.weight");
   if (m.config.boolean("position_biased_input", true))
     x = x + ops::slice((w / "position_embeddings")["weight"], 0, 0, input_ids.dim(1));
   if (m.config.integer("type_vocab_size", 0) > 0)

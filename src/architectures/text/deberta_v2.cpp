@@ -69,6 +69,15 @@ void register_deberta_v2(Registry& registry) {
                                         .normalize_relative = normalize_relative,
                                         .buckets = buckets,
                                         .after_first_layer = convolution});
+  for (const auto& [name, value] : {Json::Member{"vocab_size", 128100},
+                                    {"hidden_size", 1536},
+                                    {"num_hidden_layers", 24},
+                                    {"num_attention_heads", 24}})
+    encoder.defaults.emplace_back(name, value);
+  encoder.heads["fill-mask"] = [masked_lm = encoder.heads.at("fill-mask")](ModelBuilder& m, Tensor x) {
+    (m.root() / "mask_predictions").idle();  // of the pre-training, in published checkpoints
+    return masked_lm(m, x);
+  };
   encoder.heads["multiple-choice"] = multiple_choice;
   register_text_encoder(registry, std::move(encoder));
 }

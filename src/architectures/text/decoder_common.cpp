@@ -115,6 +115,7 @@ Tensor causal_lm(ModelBuilder& m, Tensor hidden_states, Weights embedding, bool 
   const bool tied = m.config.boolean("tie_word_embeddings", tied_by_default);
   const Weights decoder = m.root() / "lm_head";
   const auto scope = decoder.scope();
+  decoder.idle();
   return ops::linear(hidden_states, (tied ? embedding : decoder)["weight"], decoder.find("bias"));
 }
 

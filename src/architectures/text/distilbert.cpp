@@ -60,7 +60,8 @@ void register_distilbert(Registry& registry) {
                                              {"multiple-choice", multiple_choice},
                                              {"question-answering", heads::question_answering},
                                              {"text-classification", text_classification},
-                                             {"token-classification", heads::token_classifier}}});
+                                             {"token-classification", heads::token_classifier}},
+                                   .defaults = {{"n_layers", 6}, {"n_heads", 12}, {"dim", 768}}});
 }
 
 }  // namespace onnxport

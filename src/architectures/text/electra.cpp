@@ -30,7 +30,8 @@ void register_electra(Registry& registry) {
                                              {"multiple-choice", multiple_choice},
                                              {"question-answering", heads::question_answering},
                                              {"text-classification", text_classification},
-                                             {"token-classification", heads::token_classifier}}});
+                                             {"token-classification", heads::token_classifier}},
+                                   .defaults = {{"hidden_size", 256}, {"num_attention_heads", 4}}});
 }
 
 }  // namespace onnxport

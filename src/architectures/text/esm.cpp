@@ -52,11 +52,12 @@ SelfAttention self_attention(ModelBuilder& m, std::string_view position_embeddin
 Tensor encode(ModelBuilder& m) {
   const std::string positions = m.config.string("position_embedding_type", "absolute");
   if (positions != "absolute" && positions != "rotary") m.config.unsupported("position_embedding_type");
+  (m.base() / "contact_head").idle();
   const Weights encoder = m.base() / "encoder";
   const SelfAttention attention = self_attention(m, positions);
   Tensor x = embeddings(m, m.base() / "embeddings", positions);
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)
-    x = pre_norm_bert_layer(m, encoder / "layer" / i, x, "LayerNorm", "gelu", attention);
+    x = pre_norm_bert_layer(m, encoder / "layer" / i, x, {"attention.LayerNorm", "LayerNorm"}, "gelu", attention);
   return nn::layer_norm(x, encoder / "emb_layer_norm_after", m.config.number("layer_norm_eps", 1e-12));
 }
 
@@ -67,10 +68,12 @@ void register_esm(Registry& registry) {
                                    .base_model_prefix = "esm",
                                    .class_prefix = "Esm",
                                    .inputs = {"input_ids", "attention_mask"},
+                                   .has_pooler = true,
                                    .encode = encode,
                                    .heads = {{"fill-mask", heads::lm_head},
                                              {"text-classification", heads::dense_classifier},
-                                             {"token-classification", heads::token_classifier}}});
+                                             {"token-classification", heads::token_classifier}},
+                                   .defaults = {{"vocab_size", nullptr}}});
 }
 
 }  // namespace onnxport

@@ -39,6 +39,7 @@ Tensor decode(ModelBuilder& m, DecoderState& state) {
   if (m.config.boolean("add_cross_attention", false)) m.config.unsupported("add_cross_attention");
   const Weights w = m.base();
   (w / "wte").expect("weight", {m.config.positive("vocab_size"), hidden_size(m.config)});
+  for (const char* mask : {"attn.bias", "attn.masked_bias"}) w.idle(mask);
   const Tensor bias = state.causal_bias();
   Tensor x = nn::embedding(m.input("input_ids"), w / "wte") + nn::embedding(state.position_ids(), w / "wpe");
   for (std::int64_t i = 0; i < num_layers(m.config); ++i) {

@@ -91,6 +91,7 @@ void register_longformer(Registry& registry) {
   register_text_encoder(registry, {.model_type = "longformer",
                                    .base_model_prefix = "longformer",
                                    .class_prefix = "Longformer",
+                                   .has_pooler = true,
                                    .encode = encode,
                                    .heads = {{"fill-mask", heads::lm_head},
                                              {"multiple-choice", heads::pooled_choice},

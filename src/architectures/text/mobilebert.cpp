@@ -32,6 +32,7 @@ Tensor embeddings(ModelBuilder& m, Weights w) {
   Tensor x = nn::embedding(input_ids, w / "word_embeddings");
   const bool trigram_input = m.config.boolean("trigram_input");
   if (trigram_input) x = trigrams(x);
+  (w / "embedding_transformation").idle();
   if (trigram_input || m.config.positive("embedding_size") != m.config.positive("hidden_size"))
     x = nn::linear(x, w / "embedding_transformation");
   x = x + nn::embedding(m.input("token_type_ids"), w / "token_type_embeddings") +
@@ -101,6 +102,7 @@ Tensor masked_lm(ModelBuilder& m, Tensor x) {
   const bool tied = m.config.boolean("tie_word_embeddings", true);
   const Weights decoder = tied ? m.base() / "embeddings.word_embeddings" : w / "decoder";
   const auto scope = w.scope();
+  (w / "decoder").idle();
   const Tensor weight =
       w.add("decoder_and_dense", concat({transpose(decoder.source("weight"), {1, 0}), w.source("dense.weight")}, 0));
   return ops::linear(x, weight, w["bias"], ops::WeightLayout::InOut);
@@ -118,6 +120,7 @@ void register_mobilebert(Registry& registry) {
       {.model_type = "mobilebert",
        .base_model_prefix = "mobilebert",
        .class_prefix = "MobileBert",
+       .has_pooler = true,
        .encode = encode,
        .heads = {{"fill-mask", masked_lm},
                  {"multiple-choice",

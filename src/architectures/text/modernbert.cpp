@@ -82,6 +82,7 @@ Tensor prediction_head(ModelBuilder& m, Tensor x) {
 Tensor masked_lm(ModelBuilder& m, Tensor x) {
   const Weights decoder = m.root() / "decoder";
   const bool tied = m.config.boolean("tie_word_embeddings", true);
+  decoder.idle();
   const Tensor weight = (tied ? m.base() / "embeddings.tok_embeddings" : decoder)["weight"];
   return ops::linear(prediction_head(m, x), weight, decoder.find("bias"));
 }

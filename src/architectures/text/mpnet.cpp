@@ -57,12 +57,14 @@ void register_mpnet(Registry& registry) {
                                    .base_model_prefix = "mpnet",
                                    .class_prefix = "MPNet",
                                    .inputs = {"input_ids", "attention_mask"},
+                                   .has_pooler = true,
                                    .encode = encode,
                                    .heads = {{"fill-mask", heads::lm_head},
                                              {"multiple-choice", heads::pooled_choice},
                                              {"question-answering", heads::question_answering},
                                              {"text-classification", heads::dense_classifier},
-                                             {"token-classification", heads::token_classifier}}});
+                                             {"token-classification", heads::token_classifier}},
+                                   .defaults = {{"vocab_size", 30527}}});
 }
 
 }  // namespace onnxport

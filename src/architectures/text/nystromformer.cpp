@@ -103,17 +103,19 @@ Tensor multiple_choice(ModelBuilder& m, Tensor x) {
 }  // namespace
 
 void register_nystromformer(Registry& registry) {
-  register_text_encoder(registry,
-                        {.model_type = "nystromformer",
-                         .base_model_prefix = "nystromformer",
-                         .class_prefix = "Nystromformer",
-                         .encode = encode,
-                         .heads = {{"fill-mask", bert_masked_lm},
-                                   {"multiple-choice", multiple_choice},
-                                   {"question-answering", heads::question_answering},
-                                   {"text-classification", text_classification},
-                                   {"token-classification", heads::token_classifier}},
-                         .defaults = {{"hidden_act", "gelu_new"}, {"layer_norm_eps", 1e-5}, {"conv_kernel_size", 65}}});
+  register_text_encoder(
+      registry,
+      {.model_type = "nystromformer",
+       .base_model_prefix = "nystromformer",
+       .class_prefix = "Nystromformer",
+       .encode = encode,
+       .heads = {{"fill-mask", bert_masked_lm},
+                 {"multiple-choice", multiple_choice},
+                 {"question-answering", heads::question_answering},
+                 {"text-classification", text_classification},
+                 {"token-classification", heads::token_classifier}},
+       .defaults = {
+           {"vocab_size", 30000}, {"hidden_act", "gelu_new"}, {"layer_norm_eps", 1e-5}, {"conv_kernel_size", 65}}});
 }
 
 }  // namespace onnxport

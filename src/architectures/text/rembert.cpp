@@ -20,11 +20,16 @@ Tensor masked_lm(ModelBuilder& m, Tensor x) {
 }  // namespace
 
 void register_rembert(Registry& registry) {
-  register_text_encoder(registry, {.model_type = "rembert",
-                                   .base_model_prefix = "rembert",
-                                   .class_prefix = "RemBert",
-                                   .encode = encode,
-                                   .heads = heads::pooled(masked_lm)});
+  register_text_encoder(
+      registry,
+      {.model_type = "rembert",
+       .base_model_prefix = "rembert",
+       .class_prefix = "RemBert",
+       .has_pooler = true,
+       .encode = encode,
+       .heads = heads::pooled(masked_lm),
+       .defaults = {
+           {"vocab_size", 250300}, {"hidden_size", 1152}, {"num_hidden_layers", 32}, {"num_attention_heads", 18}}});
 }
 
 }  // namespace onnxport

@@ -18,6 +18,9 @@ Tensor encode_ibert(ModelBuilder& m) {
   if (m.config.boolean("quant_mode", false)) m.config.unsupported("quant_mode");
   if (m.config.string("hidden_act", "gelu") != "gelu") m.config.unsupported("hidden_act");
   require_absolute_positions(m.config);
+  for (const char* buffer : {"weight_integer", "bias_integer", "weight_scaling_factor", "fc_scaling_factor", "shift",
+                             "act_scaling_factor", "x_min", "x_max"})
+    m.base().idle(buffer);
   return encode(m);
 }
 
@@ -26,6 +29,7 @@ TextEncoder roberta(std::string model_type, std::string base_model_prefix, std::
           .base_model_prefix = std::move(base_model_prefix),
           .class_prefix = std::move(class_prefix),
           .inputs = {"input_ids", "attention_mask"},
+          .has_pooler = true,
           .encode = encode,
           .heads = {{"fill-mask", heads::lm_head},
                     {"multiple-choice", heads::pooled_choice},
@@ -37,7 +41,9 @@ TextEncoder roberta(std::string model_type, std::string base_model_prefix, std::
 }  // namespace
 
 void register_roberta(Registry& registry) {
-  register_text_encoder(registry, roberta("roberta", "roberta", "Roberta"));
+  TextEncoder original = roberta("roberta", "roberta", "Roberta");
+  original.defaults = {{"vocab_size", 50265}};
+  register_text_encoder(registry, std::move(original));
   register_text_encoder(registry, roberta("xlm-roberta", "roberta", "XLMRoberta"));
   register_text_encoder(registry, roberta("camembert", "roberta", "Camembert"));
   register_text_encoder(registry, roberta("data2vec-text", "data2vec_text", "Data2VecText"));

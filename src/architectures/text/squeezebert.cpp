@@ -49,6 +49,7 @@ Tensor layer(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
 
 Tensor encode(ModelBuilder& m) {
   require_absolute_positions(m.config);
+  (m.base() / "pooler").idle();  // which all classes have
   Tensor x = bert_embeddings(m, m.base() / "embeddings");
   const Tensor bias = nn::attention_bias(m.input("attention_mask"));
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)

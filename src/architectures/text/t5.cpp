@@ -24,6 +24,7 @@ Tensor norm(ModelBuilder& m, Tensor x, Weights w) { return nn::rms_norm(x, w, m.
 
 Tensor embed(ModelBuilder& m) {
   const Weights shared = m.base() / "shared";
+  m.base().idle("embed_tokens.weight");  // the same
   shared.expect("weight", {m.config.positive("vocab_size"), m.config.positive("d_model")});
   return nn::embedding(m.input("input_ids"), shared);
 }
@@ -95,6 +96,7 @@ Tensor encode(ModelBuilder& m) {
 
 Tensor decode(ModelBuilder& m, Seq2SeqState& state) {
   const Weights w = m.base() / "decoder";
+  w.idle("EncDecAttention.relative_attention_bias.weight");  // in the first checkpoints
   Tensor x = embed(m);
   const Tensor bias = position_bias(m, w, state.query_positions(), state.key_positions(), false) + state.causal_bias();
   const Tensor cross_bias = nn::attention_bias(m.input("encoder_attention_mask"));
@@ -113,7 +115,9 @@ Tensor decode(ModelBuilder& m, Seq2SeqState& state) {
 }
 
 Tensor lm_head(ModelBuilder& m, Tensor x) {
-  if (!m.config.boolean("tie_word_embeddings", true)) return nn::linear(x, m.root() / "lm_head");
+  const Weights head = m.root() / "lm_head";
+  if (!m.config.boolean("tie_word_embeddings", true)) return nn::linear(x, head);
+  head.idle();
   x = x * (1.0 / std::sqrt(static_cast<double>(m.config.positive("d_model"))));
   return ops::linear(x, (m.base() / "shared")["weight"], {});
 }

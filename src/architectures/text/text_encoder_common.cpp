@@ -1,5 +1,7 @@
 #include "architectures/text/text_encoder_common.h"
 
+#include <algorithm>
+
 #include "onnxport/error.h"
 
 namespace onnxport {
@@ -36,10 +38,28 @@ void build_question_answering(const TextEncoder& encoder, ModelBuilder& m) {
 
 void build(const TextEncoder& encoder, ModelBuilder& m) {
   if (m.config.boolean("is_decoder", false)) m.config.unsupported("is_decoder");
-  if (m.task == "feature-extraction") return m.output("last_hidden_state", encoder.encode(m));
+  if (m.task == "feature-extraction") {
+    if (encoder.has_pooler) (m.base() / "pooler").idle();
+    return m.output("last_hidden_state", encoder.encode(m));
+  }
   if (m.task == "multiple-choice") return build_multiple_choice(encoder, m);
   if (m.task == "question-answering") return build_question_answering(encoder, m);
   m.output("logits", encoder.heads.at(m.task)(m, encoder.encode(m)));
+}
+
+/// BERT's, and those of most config classes after it. `own` are those of the model type.
+Json::Object with_common_defaults(Json::Object own) {
+  const Json::Object common{{"vocab_size", 30522},
+                            {"hidden_size", 768},
+                            {"num_hidden_layers", 12},
+                            {"num_attention_heads", 12},
+                            {"max_position_embeddings", 512}};
+  const auto is_stated = [&](const Json::Member& member) {
+    return std::any_of(own.begin(), own.end(), [&](const Json::Member& other) { return other.first == member.first; });
+  };
+  for (const Json::Member& member : common)
+    if (!is_stated(member)) own.push_back(member);
+  return own;
 }
 
 std::string class_name_of(const TextEncoder& encoder, const std::string& task) {
@@ -56,7 +76,8 @@ std::string class_name_of(const TextEncoder& encoder, const std::string& task) {
 }  // namespace
 
 void register_text_encoder(Registry& registry, TextEncoder encoder) {
-  Architecture architecture{encoder.model_type, encoder.base_model_prefix, {}, encoder.aliases, encoder.defaults};
+  Architecture architecture{
+      encoder.model_type, encoder.base_model_prefix, {}, encoder.aliases, with_common_defaults(encoder.defaults)};
   encoder.heads.try_emplace("feature-extraction");
   for (const auto& [task, head] : encoder.heads)
     architecture.tasks.push_back({task, class_name_of(encoder, task), [encoder, task = task](const Config& config) {
@@ -147,10 +168,12 @@ Tensor vocabulary(ModelBuilder& m, Tensor x, Weights decoder, Tensor bias) {
   const bool tied = m.config.boolean("tie_word_embeddings", true);
   const Weights w = tied ? m.base() / "embeddings.word_embeddings" : decoder;
   const auto scope = decoder.scope();
+  decoder.idle();
   return ops::linear(x, w.expect_rows("weight", m.config.positive("vocab_size")), bias);
 }
 
 Tensor vocabulary(ModelBuilder& m, Tensor x, Weights w) {
+  w.idle("bias");
   return vocabulary(m, x, w / "decoder", w.has("bias") || !w.has("decoder.bias") ? w["bias"] : w["decoder.bias"]);
 }
 

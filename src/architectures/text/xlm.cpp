@@ -33,6 +33,7 @@ struct Layer {
 Tensor embeddings(ModelBuilder& m) {
   const Weights w = m.base();
   const Tensor input_ids = m.input("input_ids");
+  (w / "lang_embeddings").idle();
   const Tensor x = nn::embedding(input_ids, w / "embeddings") +
                    ops::slice((w / "position_embeddings")["weight"], 0, 0, input_ids.dim(1)) +
                    nn::embedding(m.input("token_type_ids"), w / "embeddings");
@@ -64,6 +65,7 @@ Tensor encode(ModelBuilder& m) {
 Tensor masked_lm(ModelBuilder& m, Tensor x) {
   const Weights w = m.root() / "pred_layer.proj";
   const auto scope = w.scope();
+  w.idle();
   const bool tied = m.config.boolean("tie_word_embeddings", true);
   return ops::linear(x, (tied ? m.base() / "embeddings" : w)["weight"], w["bias"]);
 }

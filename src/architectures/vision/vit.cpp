@@ -27,6 +27,8 @@ Tensor layer(ModelBuilder& m, Weights w, Tensor x) {
 }
 
 Tensor encode(ModelBuilder& m) {
+  if (m.task == "feature-extraction") (m.base() / "pooler").idle();
+  if (m.task == "masked-im") m.base().idle("mask_token");
   Tensor x = embeddings(m, m.base() / "embeddings");
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)
     x = layer(m, m.base() / "encoder.layer" / i, x);

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/data_type.h"
+#include "onnxport/data_type.h"
 
 namespace onnxport {
 
@@ -65,6 +65,9 @@ class Array {
   std::shared_ptr<const void> owner_;
   const std::byte* data_ = nullptr;
 };
+
+/// Inputs or outputs of a model by name, in its order.
+using NamedArrays = std::vector<std::pair<std::string, Array>>;
 
 /// Product of the dimensions, 1 for a scalar. Throws Error(InvalidArgument) when one is negative or when the product of
 /// those other than zero does not fit, so that the product of any of them does.
