@@ -12,6 +12,7 @@
 #include "support/environment.h"
 #include "support/statistics.h"
 #include "support/table.h"
+#include "support/torch_file.h"
 
 namespace onnxport::bench {
 namespace {
@@ -88,6 +89,34 @@ void measure_referring_export(const Subject& subject, Table& table) {
   table.row("export --weights reference without validation", {median(times[0]) * 1e3, "ms"}, reference_limit_ms);
 }
 
+/// The same weights as pytorch_model.bin, whose tensors are copied from where they lie in it.
+void measure_export_of_torch_file(const Subject& subject, Table& table) {
+  const fs::path directory = data_directory() / (subject.description.name + "-torch");
+  const fs::path weights = directory / "pytorch_model.bin";
+  if (!fs::exists(directory / "config.json")) {
+    fs::create_directories(directory);
+    write_torch_file(weights_file(subject.checkpoint), weights);
+    fs::copy_file(subject.checkpoint / "config.json", directory / "config.json");
+  }
+  read_whole(weights);
+  double peak = 0;
+  const auto time_of_export = [&] {
+    start_clean(subject.output);
+    const testing::ProcessResult result = run_export(directory, subject.output, {"--no-validate"});
+    peak = std::max(peak, static_cast<double>(result.peak_memory_bytes));
+    return result.seconds;
+  };
+  const auto time_of_its_copy = [&] {
+    start_clean(subject.output);
+    fs::create_directories(subject.output);
+    return run({"/bin/cp", weights.string(), subject.output.string()}).seconds;
+  };
+  const auto times = take_turns(is_large(subject) ? 5 : 11, {time_of_export, time_of_its_copy});
+  table.row("export of pytorch_model.bin without validation", {median(times[0]), "s"});
+  table.row("... / cp of the weights", {median_ratio(times[0], times[1]), "x"}, copy_ratio_limit);
+  table.row("... peak resident memory", {peak / mib, "MiB"}, export_memory_limit_mib);
+}
+
 void measure_validating_export(const Subject& subject, Table& table) {
   double peak = 0;
   const auto times = take_turns(is_large(subject) ? 1 : 5, {[&] {
@@ -130,6 +159,7 @@ void measure(const CheckpointDescription& description) {
   Table table("Export: " + subject.label());
   measure_copying_export(subject, table);
   measure_referring_export(subject, table);
+  measure_export_of_torch_file(subject, table);
   measure_validating_export(subject, table);
   if (!is_large(subject)) compare_with_optimum(subject, table);
   fs::remove_all(subject.output);

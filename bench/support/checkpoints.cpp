@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
-#include "core/json.h"
 #include "core/tensor_source.h"
+#include "onnxport/json.h"
 #include "support/environment.h"
 
 namespace onnxport::bench {

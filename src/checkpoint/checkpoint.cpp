@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <set>
 #include <system_error>
 
+#include "checkpoint/config.h"
+#include "checkpoint/tensorflow_file.h"
+#include "checkpoint/torch_file.h"
 #include "core/mapped_file.h"
 #include "onnxport/error.h"
 
@@ -45,40 +49,41 @@ std::string with_variant(std::string_view stem, std::string_view extension, std:
 
 /// Files of the directory that hold weights, though not the ones that were asked for.
 struct OtherWeights {
-  std::vector<std::string> safetensors;
-  std::vector<std::string> later_formats;
+  std::vector<std::string> known;
+  std::vector<std::string> unknown_formats;
 };
 
 OtherWeights find_other_weights(const fs::path& directory) {
-  static constexpr std::array<std::string_view, 5> kLaterFormats{"pytorch_model.", "tf_model.", "flax_model.",
-                                                                 "consolidated.0", "model.ckpt"};
+  static constexpr std::array<std::string_view, 3> kUnknownFormats{"flax_model.", "consolidated.0", "model.ckpt"};
   OtherWeights found;
   std::error_code ignored;
   for (fs::directory_iterator entry(directory, ignored), end; entry != end; entry.increment(ignored)) {
     const std::string name = entry->path().filename().string();
-    if (name.starts_with("model") && name.find(".safetensors") != std::string::npos) {
-      found.safetensors.push_back(quote_json(name));
-    } else if (std::any_of(kLaterFormats.begin(), kLaterFormats.end(),
+    const bool is_safetensors = name.starts_with("model") && name.find(".safetensors") != std::string::npos;
+    if (is_safetensors || name.starts_with("pytorch_model") || name.starts_with("tf_model")) {
+      found.known.push_back(quote_json(name));
+    } else if (std::any_of(kUnknownFormats.begin(), kUnknownFormats.end(),
                            [&](std::string_view prefix) { return name.starts_with(prefix); })) {
-      found.later_formats.push_back(quote_json(name));
+      found.unknown_formats.push_back(quote_json(name));
     }
   }
-  std::sort(found.safetensors.begin(), found.safetensors.end());
-  std::sort(found.later_formats.begin(), found.later_formats.end());
+  std::sort(found.known.begin(), found.known.end());
+  std::sort(found.unknown_formats.begin(), found.unknown_formats.end());
   return found;
 }
 
-[[noreturn]] void fail_without_weights(const fs::path& directory, const std::string& single, const std::string& index) {
-  std::string message = directory.string() + " has no weights: there is neither " + single + " nor " + index;
+[[noreturn]] void fail_without_weights(const fs::path& directory, const std::vector<std::string>& candidates) {
+  std::string message = directory.string() + " has no weights: there is none of " + join(candidates);
   const OtherWeights other = find_other_weights(directory);
-  if (!other.later_formats.empty()) {
-    message += "; there is " + join(other.later_formats) +
-               ", a format that a later release will read; this one needs safetensors"
-               " (save the model with save_pretrained(..., safe_serialization=True))";
+  if (!other.unknown_formats.empty()) {
+    message += "; there is " + join(other.unknown_formats) +
+               ", a format that onnxport does not read (save the model with"
+               " save_pretrained(..., safe_serialization=True))";
   }
-  if (!other.safetensors.empty()) {
-    message += "; there is " + join(other.safetensors) +
-               " (a variant, model.VARIANT.safetensors, must be asked for; shards need their index)";
+  if (!other.known.empty()) {
+    message += "; there is " + join(other.known) +
+               " (a variant, model.VARIANT.safetensors, must be asked for; shards need their index;"
+               " --framework pt leaves out tf_model.h5)";
   }
   fail(message);
 }
@@ -86,9 +91,7 @@ OtherWeights find_other_weights(const fs::path& directory) {
 void check_directory(const fs::path& directory) {
   std::error_code ignored;
   if (fs::is_directory(directory, ignored)) return;
-  fail(quote_json(directory.string()) +
-       " is not a directory; name a directory that save_pretrained wrote or that was downloaded from the Hugging Face"
-       " Hub (this release does not resolve model ids of the Hub)");
+  fail(quote_json(directory.string()) + " is not a directory; name a directory that save_pretrained wrote");
 }
 
 Json read_json_object(const fs::path& path) {
@@ -118,17 +121,26 @@ std::map<std::string, std::string> read_weight_map(const fs::path& index) {
   return files;
 }
 
-void open_shards(const fs::path& index, Checkpoint& checkpoint) {
-  const std::map<std::string, std::string> weight_map = read_weight_map(index);
-  std::map<std::string, TensorMap> shards;
+/// Every shard of the index, once, none of them missing.
+std::vector<fs::path> shard_files(const fs::path& index, const std::map<std::string, std::string>& weight_map) {
+  std::set<std::string> names;
   for (const auto& [tensor, file] : weight_map) {
-    if (!shards.contains(file)) {
-      const fs::path path = checkpoint.directory / file;
-      if (!is_present(path)) {
-        fail(index.string() + ": the file " + quote_json(file) + " of tensor " + quote_json(tensor) + " is missing");
-      }
-      shards.emplace(file, read_safetensors(path));
-    }
+    if (!names.insert(file).second || is_present(index.parent_path() / file)) continue;
+    fail(index.string() + ": the file " + quote_json(file) + " of tensor " + quote_json(tensor) + " is missing");
+  }
+  std::vector<fs::path> files;
+  for (const std::string& name : names) files.push_back(index.parent_path() / name);
+  return files;
+}
+
+using ReadFile = std::function<TensorMap(const fs::path&)>;
+
+void open_shards(const fs::path& index, const ReadFile& read, Checkpoint& checkpoint) {
+  const std::map<std::string, std::string> weight_map = read_weight_map(index);
+  checkpoint.weight_files = shard_files(index, weight_map);
+  std::map<std::string, TensorMap> shards;
+  for (const fs::path& file : checkpoint.weight_files) shards.emplace(file.filename().string(), read(file));
+  for (const auto& [tensor, file] : weight_map) {
     TensorMap& shard = shards.at(file);
     const auto found = shard.find(tensor);
     if (found == shard.end()) {
@@ -136,21 +148,103 @@ void open_shards(const fs::path& index, Checkpoint& checkpoint) {
     }
     checkpoint.tensors.insert(shard.extract(found));
   }
-  for (const auto& [file, tensors] : shards) checkpoint.weight_files.push_back(checkpoint.directory / file);
 }
 
-void open_weights(Checkpoint& checkpoint, std::string_view variant) {
-  const std::string single = with_variant("model", "safetensors", variant);
-  const std::string index = with_variant("model.safetensors.index", "json", variant);
-  // from_pretrained looks for them in this order.
-  if (const fs::path path = checkpoint.directory / single; is_present(path)) {
-    checkpoint.weight_files.push_back(path);
-    checkpoint.tensors = read_safetensors(path);
-  } else if (const fs::path index_path = checkpoint.directory / index; is_present(index_path)) {
-    open_shards(index_path, checkpoint);
-  } else {
-    fail_without_weights(checkpoint.directory, single, index);
+// ---- Formats --------------------------------------------------------------------------------------------------------
+
+/// The class that config.json says was saved: what a TensorFlow model's names mean depends on it.
+std::string class_name(const Checkpoint& checkpoint) {
+  const auto names =
+      Config(checkpoint.config, (checkpoint.directory / "config.json").string()).optional_strings("architectures");
+  return names && !names->empty() ? names->front() : std::string();
+}
+
+TensorMap from_tensorflow(const TensorFlowVariables& variables, const Checkpoint& checkpoint, const fs::path& file) {
+  return pytorch_parameters(variables, class_name(checkpoint), file.string());
+}
+
+/// A safetensors file says in its metadata if a TensorFlow model wrote it, by names and shapes of its own.
+bool is_of_tensorflow(const std::map<std::string, std::string>& metadata) {
+  const auto format = metadata.find("format");
+  return format != metadata.end() && format->second == "tf";
+}
+
+void open_safetensors(const fs::path& path, Checkpoint& checkpoint) {
+  std::map<std::string, std::string> metadata;
+  checkpoint.weight_files.push_back(path);
+  checkpoint.tensors = read_safetensors(path, &metadata);
+  if (!is_of_tensorflow(metadata)) return;
+  checkpoint.tensors = from_tensorflow(restore_first_level(std::move(checkpoint.tensors)), checkpoint, path);
+}
+
+void open_safetensors_shards(const fs::path& index, Checkpoint& checkpoint) {
+  bool any_of_tensorflow = false;
+  open_shards(
+      index,
+      [&](const fs::path& file) {
+        std::map<std::string, std::string> metadata;
+        TensorMap tensors = read_safetensors(file, &metadata);
+        any_of_tensorflow = any_of_tensorflow || is_of_tensorflow(metadata);
+        return tensors;
+      },
+      checkpoint);
+  if (!any_of_tensorflow) return;
+  checkpoint.tensors = from_tensorflow(restore_first_level(std::move(checkpoint.tensors)), checkpoint, index);
+}
+
+void open_torch(const fs::path& path, Checkpoint& checkpoint) {
+  checkpoint.weight_files.push_back(path);
+  checkpoint.tensors = read_torch_file(path);
+}
+
+void open_torch_shards(const fs::path& index, Checkpoint& checkpoint) {
+  open_shards(index, read_torch_file, checkpoint);
+}
+
+void open_tensorflow(const fs::path& path, Checkpoint& checkpoint) {
+  checkpoint.weight_files.push_back(path);
+  checkpoint.tensors = from_tensorflow(read_tensorflow_file(path), checkpoint, path);
+}
+
+void open_tensorflow_shards(const fs::path& index, Checkpoint& checkpoint) {
+  const std::map<std::string, std::string> weight_map = read_weight_map(index);
+  checkpoint.weight_files = shard_files(index, weight_map);
+  checkpoint.tensors = from_tensorflow(read_tensorflow_shards(checkpoint.directory, weight_map), checkpoint, index);
+}
+
+struct Candidate {
+  std::string name;
+  void (*open)(const fs::path&, Checkpoint&);
+};
+
+/// In the order in which from_pretrained looks for them.
+std::vector<Candidate> candidates(std::string_view variant, Framework framework) {
+  const std::vector<Candidate> torch{
+      {with_variant("model", "safetensors", variant), open_safetensors},
+      {with_variant("model.safetensors.index", "json", variant), open_safetensors_shards},
+      {with_variant("pytorch_model", "bin", variant), open_torch},
+      {with_variant("pytorch_model.bin.index", "json", variant), open_torch_shards},
+  };
+  std::vector<Candidate> tensorflow;
+  if (variant.empty()) {
+    tensorflow = {{"tf_model.h5", open_tensorflow}, {"tf_model.h5.index.json", open_tensorflow_shards}};
   }
+  if (framework == Framework::PyTorch) return torch;
+  std::vector<Candidate> all = framework == Framework::TensorFlow ? tensorflow : torch;
+  const std::vector<Candidate>& others = framework == Framework::TensorFlow ? torch : tensorflow;
+  all.insert(all.end(), others.begin(), others.end());
+  return all;
+}
+
+void open_weights(Checkpoint& checkpoint, std::string_view variant, Framework framework) {
+  std::vector<std::string> names;
+  for (const Candidate& candidate : candidates(variant, framework)) {
+    if (const fs::path path = checkpoint.directory / candidate.name; is_present(path)) {
+      return candidate.open(path, checkpoint);
+    }
+    names.push_back(candidate.name);
+  }
+  fail_without_weights(checkpoint.directory, names);
 }
 
 }  // namespace
@@ -166,7 +260,7 @@ std::uint64_t Checkpoint::byte_size() const {
   return size;
 }
 
-Checkpoint open_checkpoint(const std::filesystem::path& directory, std::string_view variant) {
+Checkpoint open_checkpoint(const std::filesystem::path& directory, std::string_view variant, Framework framework) {
   if (!variant.empty() && !is_plain_file_name(variant)) {
     throw Error(ErrorKind::InvalidArgument, "the variant " + quote_json(variant) + " cannot be part of a file name");
   }
@@ -176,7 +270,7 @@ Checkpoint open_checkpoint(const std::filesystem::path& directory, std::string_v
   const fs::path config = directory / "config.json";
   if (!is_present(config)) fail(directory.string() + " is not a checkpoint: it has no config.json");
   checkpoint.config = read_json_object(config);
-  open_weights(checkpoint, variant);
+  open_weights(checkpoint, variant, framework);
   return checkpoint;
 }
 

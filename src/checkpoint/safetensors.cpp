@@ -17,10 +17,10 @@
 #include <unistd.h>
 
 #include "checkpoint/checkpoint.h"
-#include "core/json.h"
 #include "core/mapped_file.h"
 #include "core/parallel_for.h"
 #include "onnxport/error.h"
+#include "onnxport/json.h"
 
 namespace onnxport {
 namespace {

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/data_type.h"
+#include "onnxport/data_type.h"
 
 namespace onnxport {
 
