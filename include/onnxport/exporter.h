@@ -4,10 +4,15 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include "onnxport/error.h"
+#include "onnxport/hub.h"
 
 namespace onnxport {
 
@@ -46,7 +51,7 @@ struct ExportProgress {
 
 /// What `onnxport export onnx` takes; names and meanings are those of Optimum's options.
 struct ExportOptions {
-  std::filesystem::path model;   ///< checkpoint directory
+  std::filesystem::path model;   ///< checkpoint directory, or the id of a model on the Hub
   std::filesystem::path output;  ///< directory, created
   std::string task = "auto";     ///< synonyms are accepted
   std::optional<int> opset{};    ///< 13 to 24, default 18
@@ -57,10 +62,12 @@ struct ExportOptions {
   bool monolith = false;  ///< one file even where encoder and decoder are usual
   bool post_process = true;
   std::string variant = "default";
+  std::string framework{};     ///< pt, tf: whose weights, where both are there; default: from_pretrained's order
   std::string library_name{};  ///< transformers, sentence_transformers; default: from the directory's files
   std::optional<std::int64_t> pad_token_id{};
   std::string model_kwargs{};  ///< JSON object merged into the config
 
+  HubOptions hub{};  ///< for a model that is no directory
   WeightsMode weights = WeightsMode::Copy;
   ExternalData external_data = ExternalData::Auto;
   bool validate = true;
@@ -98,10 +105,22 @@ struct ExportResult {
   std::uint64_t peak_memory_bytes = 0;  ///< of the process, resident
 };
 
+/// ErrorKind::ValidationFailed: the exported model does not reproduce the reference. Nothing was written.
+class ValidationError : public Error {
+ public:
+  ValidationError(const std::string& message, ExportResult result)
+      : Error(ErrorKind::ValidationFailed, message), result_(std::make_shared<const ExportResult>(std::move(result))) {}
+  /// What was measured until then, with the differences of all outputs; `files` is empty.
+  const ExportResult& result() const noexcept { return *result_; }
+
+ private:
+  std::shared_ptr<const ExportResult> result_;  ///< shared, so that a copy of the exception throws nothing
+};
+
 /// Turns a Hugging Face checkpoint into ONNX: builds the graph, writes it with its weights, validates it against the
 /// reference evaluation under ONNX Runtime, and puts the files into `output` when all is complete. What a failed or
 /// killed export leaves of the output is what was there before.
-/// Throws Error; see ErrorKind. ValidationFailed is thrown unless `allow_mismatch`.
+/// Throws Error; see ErrorKind. ValidationError is thrown unless `allow_mismatch`.
 ExportResult export_onnx(const ExportOptions& options);
 
 }  // namespace onnxport

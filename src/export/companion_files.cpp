@@ -6,6 +6,7 @@
 
 #include "architectures/sentence_transformers.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/file_names.h"
 #include "onnxport/error.h"
 
 namespace onnxport {
@@ -13,29 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Every file that a tokenizer, processor or generation config of transformers is saved as.
-constexpr std::string_view companions[] = {
-    "generation_config.json",
-    // tokenizers
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
-    "vocab.json", "merges.txt", "bpe.codes", "dict.txt", "entity_vocab.json", "vocab.model", "spiece.model",
-    "tokenizer.model", "sentencepiece.bpe.model", "sentencepiece.model", "source.spm", "target.spm",
-    "target_vocab.json", "normalizer.json", "emoji.json", "char_vocab.json", "prophetnet.tokenizer",
-    // chat templates
-    "chat_template.jinja", "chat_template.json",
-    // processors
-    "preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json", "feature_extractor.json",
-    // sentence-transformers
-    "config_sentence_transformers.json"};
-
 constexpr const char* modules_json = "modules.json";
-
-/// The options of a sentence-transformers' transformer are in a file named after its kind: sentence_bert_config.json,
-/// sentence_roberta_config.json, ...
-bool is_companion(std::string_view name) {
-  return std::find(std::begin(companions), std::end(companions), name) != std::end(companions) ||
-         (name.starts_with("sentence_") && name.ends_with("_config.json"));
-}
 
 [[noreturn]] void fail(const fs::path& path, std::string_view reason) {
   throw Error(ErrorKind::OutputFailed, "cannot write " + path.string() + ": " + std::string(reason));
@@ -67,7 +46,7 @@ std::vector<fs::path> sources(const fs::path& from) {
 void copy_companions(const fs::path& from, const fs::path& to, std::vector<fs::path>& written) {
   for (const auto& entry : fs::directory_iterator(from)) {
     const fs::path name = entry.path().filename();
-    if (!is_companion(name.string()) || !entry.is_regular_file()) continue;
+    if (!is_companion_file(name.string()) || !entry.is_regular_file()) continue;
     copy_companion(entry.path(), to / name);
     written.push_back(name);
   }

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "core/json.h"
+#include "onnxport/json.h"
 
 namespace onnxport {
 

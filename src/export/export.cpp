@@ -45,6 +45,13 @@ const FloatFormat& float_format(const std::string& name) {
   throw Error(ErrorKind::InvalidArgument, "dtype \"" + name + "\" is not one of fp32, fp16, bf16");
 }
 
+Framework framework_named(const std::string& name) {
+  if (name.empty()) return Framework::Automatic;
+  if (name == "pt") return Framework::PyTorch;
+  if (name == "tf") return Framework::TensorFlow;
+  throw Error(ErrorKind::InvalidArgument, "framework \"" + name + "\" is not one of pt, tf");
+}
+
 std::uint64_t peak_memory() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
@@ -114,14 +121,14 @@ class Exporter {
     // Two jobs that need nothing of each other: one waits for the disk, the other computes.
     if (options_.validate) reference_ = std::async([this] { return compute_reference(); });
     onnx::StagedDirectory staged(options_.output);
-    const std::vector<fs::path> companions = write_companion_files(options_.model, checkpoint_.config, staged.path());
+    const std::vector<fs::path> companions = write_companion_files(model_, checkpoint_.config, staged.path());
     std::vector<fs::path> names;
     for (const BuiltModel& model : built_.models) write(model, staged, names);
     watch_.lap("write");
     if (options_.validate) {
       for (std::size_t i = 0; i < built_.models.size(); ++i) validate_model(i, staged.path());
-      judge();
       watch_.lap("validate");
+      judge();
     }
     staged.commit();
     names.insert(names.end(), companions.begin(), companions.end());
@@ -160,15 +167,26 @@ class Exporter {
                       "\" is not supported; onnxport reads transformers and sentence_transformers");
   }
 
+  /// The directory that the user names, or what the Hub has under that id.
+  fs::path find_checkpoint() const {
+    HubOptions hub = options_.hub;
+    if (!hub.warn) hub.warn = options_.warn;
+    if (options_.progress && !hub.progress) {
+      hub.progress = [stage = "Downloading " + options_.model.string(), this](const DownloadProgress& now) {
+        if (now.total > 0) options_.progress({stage, now.done, now.total});
+      };
+    }
+    return resolve_checkpoint(options_.model, hub);
+  }
+
   void open() {
-    std::error_code error;
-    if (!fs::is_directory(options_.model, error)) open_checkpoint(options_.model);  // says what is wrong
-    sentence_transformer_ = options_.library_name.empty() ? is_sentence_transformer(options_.model)
+    model_ = find_checkpoint();
+    sentence_transformer_ = options_.library_name.empty() ? is_sentence_transformer(model_)
                                                           : options_.library_name == sentence_transformers;
     // Older directories of sentence-transformers keep the transformer in a folder of its own.
-    const bool nested = fs::exists(options_.model / "modules.json") && !fs::exists(options_.model / "config.json");
-    checkpoint_ =
-        open_checkpoint(sentence_transformer_ || nested ? transformer_directory(options_.model) : options_.model);
+    const bool nested = fs::exists(model_ / "modules.json") && !fs::exists(model_ / "config.json");
+    checkpoint_ = open_checkpoint(sentence_transformer_ || nested ? transformer_directory(model_) : model_, {},
+                                  framework_named(options_.framework));
     if (!options_.model_kwargs.empty()) merge_model_kwargs();
     if (options_.pad_token_id && !Config(checkpoint_.config).optional_integer("pad_token_id"))
       checkpoint_.config.set("pad_token_id", *options_.pad_token_id);
@@ -190,8 +208,9 @@ class Exporter {
     const Architecture& architecture = architecture_of(config);
     result_.model_type = architecture.model_type;
     result_.task = choose_task(architecture, config);
-    const DimBindings sizes = options_.dynamic_axes ? DimBindings{} : input_sizes(options_.shapes, config);
-    built_ = sentence_transformer_ ? build_sentence_transformer(options_.model, checkpoint_, architecture, sizes)
+    completed_config_ = completed_config(checkpoint_, architecture);
+    const DimBindings sizes = options_.dynamic_axes ? DimBindings{} : input_sizes(options_.shapes, *completed_config_);
+    built_ = sentence_transformer_ ? build_sentence_transformer(model_, checkpoint_, architecture, sizes)
                                    : build_task(checkpoint_, architecture, result_.task, sizes);
     if (options_.monolith && built_.models.size() > 1)
       throw Error(ErrorKind::UnsupportedTask, architecture.model_type + " has no single file for " + result_.task +
@@ -217,10 +236,17 @@ class Exporter {
     return task;
   }
 
+  /// What a checkpoint is called whose config does not say: its id on the Hub, or the name of its directory.
+  std::string default_source() const {
+    std::error_code error;
+    return fs::is_directory(options_.model, error) ? fs::canonical(model_).filename().string()
+                                                   : options_.model.string();
+  }
+
   onnx::Model lower(const BuiltModel& model) const {
     onnx::Model lowered = onnx::lower_graph(*model.graph, {.opset = result_.opset, .data_type = format_.type});
     const Config config(checkpoint_.config);
-    const std::string source = config.string("_name_or_path", fs::canonical(options_.model).filename().string());
+    const std::string source = config.string("_name_or_path", default_source());
     lowered.producer_name = "onnxport";
     lowered.producer_version = ONNXPORT_VERSION;
     lowered.doc_string =
@@ -278,10 +304,9 @@ class Exporter {
     if (!options_.reference.empty())
       return read_reference(fs::is_directory(options_.reference) ? options_.reference / (model.name + ".safetensors")
                                                                  : options_.reference);
-    const Config config(checkpoint_.config);
     std::vector<ReferenceCase> cases;
-    for (const InputSet& set : validation_sets(options_.shapes, config, options_.dynamic_axes)) {
-      NamedArrays inputs = make_inputs(*model.graph, config, set);
+    for (const InputSet& set : validation_sets(options_.shapes, *completed_config_, options_.dynamic_axes)) {
+      NamedArrays inputs = make_inputs(*model.graph, *completed_config_, set);
       NamedArrays outputs = evaluate_graph(*model.graph, inputs);
       cases.push_back({describe(*model.graph, set), std::move(inputs), std::move(outputs)});
     }
@@ -316,7 +341,7 @@ class Exporter {
       path = write_rounded_twin(model, scratch.emplace(options_.output).path());
     }
     // Without packed copies of the weights, a session needs little more than the weights themselves.
-    const Session session(path, {.prepacking = false});
+    const Session session(path, {.config_entries = {{"session.disable_prepacking", "1"}}});
     const ValidationTarget target{file, (options_.output / file).string(), &session, result_.atol};
     const std::vector<OutputValidation> outputs =
         validate(target, wait_for_reference().cases[index], [&](std::string_view line) { log(line); });
@@ -339,10 +364,11 @@ class Exporter {
     const std::string text = differences();
     result_.validated = text.empty();
     if (result_.validated || options_.allow_mismatch) return;
-    throw Error(ErrorKind::ValidationFailed,
-                "the exported model does not reproduce the reference within the tolerance (atol: " +
-                    dump_json(Json(result_.atol)) + "):" + text + "\nNothing was written to " + saved_at() +
-                    "; --allow-mismatch keeps the model all the same.");
+    result_.peak_memory_bytes = peak_memory();
+    throw ValidationError("the exported model does not reproduce the reference within the tolerance (atol: " +
+                              dump_json(Json(result_.atol)) + "):" + text + "\nNothing was written to " + saved_at() +
+                              "; --allow-mismatch keeps the model all the same.",
+                          std::move(result_));
   }
 
   /// The output as Python's pathlib prints it, without a slash at the end.
@@ -363,11 +389,13 @@ class Exporter {
   }
 
   const ExportOptions& options_;
+  fs::path model_;  ///< options_.model, or where the Hub's cache has it
   const FloatFormat& format_;
   ExportResult result_;
   Stopwatch watch_;
   bool sentence_transformer_ = false;
   Checkpoint checkpoint_;
+  std::optional<Config> completed_config_;
   BuiltTask built_;
   Reference computed_reference_;
   std::future<Reference> reference_;  ///< the last member, as its thread uses the others until it is destroyed

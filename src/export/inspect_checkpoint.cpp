@@ -14,8 +14,8 @@
 #include "architectures/sentence_transformers.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/config.h"
-#include "core/data_type.h"
 #include "core/text_table.h"
+#include "onnxport/data_type.h"
 #include "onnxport/error.h"
 #include "tasks/tasks.h"
 

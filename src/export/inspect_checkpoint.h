@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <string>
 
-#include "core/json.h"
+#include "onnxport/json.h"
 
 namespace onnxport {
 

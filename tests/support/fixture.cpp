@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <fstream>
 
-#include "core/json.h"
+#include "onnxport/json.h"
 
 namespace onnxport::testing {
 namespace {

@@ -67,7 +67,8 @@ void open_terminal(Channel& channel, int columns) {
 
 [[noreturn]] void become(const std::vector<std::string>& command, const ProcessOptions& options, int output,
                          int error) {
-  const int input = open("/dev/null", O_RDONLY);
+  const int input = open(options.input_file.empty() ? "/dev/null" : options.input_file.c_str(), O_RDONLY);
+  if (input < 0) _exit(kCannotPrepare);
   dup2(input, STDIN_FILENO);
   dup2(output, STDOUT_FILENO);
   dup2(error, STDERR_FILENO);

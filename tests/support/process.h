@@ -17,6 +17,7 @@ struct ProcessOptions {
   std::map<std::string, std::string> environment{};  ///< beside the caller's own
   /// stdout and stderr are a terminal of this many columns; what it shows is the result's `output`.
   std::optional<int> terminal_columns{};
+  std::filesystem::path input_file{};   ///< stdin comes from there; empty by default
   std::filesystem::path output_file{};  ///< stdout goes there
   /// Sends SIGKILL after this time.
   std::optional<std::chrono::microseconds> kill_after{};
@@ -33,7 +34,7 @@ struct ProcessResult {
   std::uint64_t peak_memory_bytes = 0;
 };
 
-/// Runs a program with its arguments, stdin empty, to its end. Throws std::system_error if it cannot be started.
+/// Runs a program with its arguments to its end. Throws std::system_error if it cannot be started.
 ProcessResult run_process(const std::vector<std::string>& command, const ProcessOptions& options = {});
 
 }  // namespace onnxport::testing
