@@ -7,7 +7,8 @@ target_include_directories(onnxport_bench_support PUBLIC "${PROJECT_SOURCE_DIR}/
                                                          "${PROJECT_SOURCE_DIR}/tests")
 target_compile_definitions(onnxport_bench_support
                            PRIVATE ONNXPORT_BENCH_PROGRAM="$<TARGET_FILE:onnxport_program>"
-                                   ONNXPORT_BENCH_BUILD_DIRECTORY="${PROJECT_BINARY_DIR}")
+                                   ONNXPORT_BENCH_BUILD_DIRECTORY="${PROJECT_BINARY_DIR}"
+                           PUBLIC ONNXPORT_BENCH_SOURCE_DIRECTORY="${PROJECT_SOURCE_DIR}")
 target_link_libraries(onnxport_bench_support PUBLIC onnxport fmt::fmt)
 
 file(GLOB bench_sources CONFIGURE_DEPENDS bench/*.cpp)

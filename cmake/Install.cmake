@@ -16,7 +16,9 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/generated/onnxportConfig
                                  COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/generated/onnxportConfig.cmake"
               "${PROJECT_BINARY_DIR}/generated/onnxportConfigVersion.cmake"
-              "${PROJECT_SOURCE_DIR}/cmake/FindBlisLibrary.cmake" DESTINATION "${package_directory}")
+              "${PROJECT_SOURCE_DIR}/cmake/FindBlisLibrary.cmake"
+              "${PROJECT_SOURCE_DIR}/cmake/FindOniguruma.cmake"
+              "${PROJECT_SOURCE_DIR}/cmake/FindUtf8proc.cmake" DESTINATION "${package_directory}")
 
 # ONNX Runtime goes along where tools/setup.sh fetched it, into a directory of our own: the program looks there first,
 # and no other program's libonnxruntime.so is replaced. One that the machine's owner installed is left where it is.

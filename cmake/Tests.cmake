@@ -83,8 +83,8 @@ endforeach()
 
 # ---- Examples: examples/*.cpp ---------------------------------------------------------------------------------------
 
-# They see what a user of the library sees, and no more. Those that run an exported model see ONNX Runtime instead.
-set(onnxruntime_examples sentence_similarity)
+# They see what a user of the library sees, and no more; some see ONNX Runtime, too.
+set(onnxruntime_examples session_by_hand)
 file(GLOB example_sources CONFIGURE_DEPENDS examples/*.cpp)
 foreach(source IN LISTS example_sources)
   cmake_path(GET source STEM name)
@@ -95,10 +95,9 @@ foreach(source IN LISTS example_sources)
   onnxport_configure_target(example_${name})
   set_target_properties(example_${name} PROPERTIES OUTPUT_NAME ${name}
                                                    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/examples")
+  target_link_libraries(example_${name} PRIVATE onnxport::onnxport)
   if(name IN_LIST onnxruntime_examples)
     target_link_libraries(example_${name} PRIVATE OnnxRuntime::Headers "${OnnxRuntime_LIBRARY}")
-  else()
-    target_link_libraries(example_${name} PRIVATE onnxport::onnxport)
   endif()
 endforeach()
 

@@ -30,7 +30,7 @@ declare -rA headers_sha256=(
 
 packages=(
   build-essential ca-certificates ccache cmake ninja-build
-  libbenchmark-dev libblis-pthread-dev libcli11-dev libfmt-dev libgtest-dev libprotozero-dev nlohmann-json3-dev
+  libbenchmark-dev libblis-pthread-dev libcli11-dev libcurl4-openssl-dev libfmt-dev libgtest-dev libonig-dev libprotozero-dev libssl-dev libutf8proc-dev nlohmann-json3-dev
 )
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

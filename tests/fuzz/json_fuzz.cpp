@@ -4,8 +4,8 @@
 #include <string>
 #include <string_view>
 
-#include "core/json.h"
 #include "onnxport/error.h"
+#include "onnxport/json.h"
 
 /// Any bytes either are refused with Error or give a value that survives being written and read again.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

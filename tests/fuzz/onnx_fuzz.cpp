@@ -26,8 +26,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     // No external data exists in this directory, whatever the input names.
     const auto model = onnxport::onnx::parse_model(std::as_bytes(std::span(data, size)), "/nonexistent/model.onnx");
     visit(model.nodes, 32);
-    for (const auto& [name, source] : model.initializers) {
-      if (!source.bytes.empty()) onnxport::materialize(source);
+    for (const auto& initializer : model.initializers) {
+      if (!initializer.source.bytes.empty()) onnxport::materialize(initializer.source);
     }
   } catch (const onnxport::Error&) {
     // What malformed input is answered with.
