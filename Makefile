@@ -19,7 +19,7 @@ all: setup ## Build the program, build/onnxport (the default)
 	@$(build) --target onnxport_program
 
 .PHONY: demo
-demo: setup ## Export a model and compare sentences with it, MODEL=directory for your own (tools/demo.sh tells more)
+demo: setup ## Export a model and compare sentences with it, MODEL=directory and TEXT=file for your own (tools/demo.sh)
 	@$(build) --target onnxport_program example_sentence_similarity
 	@BUILD="$(BUILD)" tools/demo.sh
 

@@ -1,25 +1,18 @@
 #!/bin/bash
 # What `make demo` runs: exports a model, shows the log, and compares sentences with what was exported.
 #
-#   make demo                                  all-MiniLM-L6-v2, which tools/fetch-demo-model.sh fetches
-#   make demo MODEL=DIRECTORY                  another model
-#   make demo MODEL=DIRECTORY TOKEN_IDS=FILE   ... on sentences of yours
+#   make demo                             all-MiniLM-L6-v2, which tools/fetch-demo-model.sh fetches
+#   make demo MODEL=DIRECTORY             another model
+#   make demo [MODEL=...] TEXT=FILE       ... on sentences of yours, a line each
 #
 # A directory of sentence-transformers is exported twice: as sentence embeddings, and its transformer alone. Any other
-# is exported for its own task, and inspected.
-#
-# onnxport has no tokenizer yet. The demo's sentences stand as token ids in examples/demo/token_ids.txt; they serve
-# every model that has the same vocab.txt, such as most uncased English BERT models. For a model with another
-# vocabulary, TOKEN_IDS names a file with a line of token ids for each sentence, made by the model's own tokenizer.
-# BUILD and OUTPUT name other directories than build and build/demo.
+# is exported for its own task, and inspected. BUILD and OUTPUT name other directories than build and build/demo.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build=${BUILD:-build}
 model=${MODEL:-.deps/all-MiniLM-L6-v2}
-token_ids=${TOKEN_IDS:-}
-sentences=
-readonly demo_token_ids=examples/demo/token_ids.txt demo_sentences=examples/demo/sentences.txt
+text=${TEXT:-examples/demo/sentences.txt}
 
 bold= plain=
 if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; fi
@@ -40,31 +33,21 @@ onnxport() { run "$build/onnxport" "$@"; }
 # A directory whose modules make sentence embeddings; one of a CrossEncoder has modules too, but no pooling.
 is_sentence_transformer() { grep -q '\.Pooling"' "$model/modules.json" 2>/dev/null; }
 
-# The demo's token ids say by which vocab.txt they were made.
-fits_demo_vocabulary() {
-  local sha256
-  [ -f "$1/vocab.txt" ] || return
-  sha256=$(sha256sum <"$1/vocab.txt" | cut -d ' ' -f 1)
-  grep -q "^# vocab.txt: sha256 $sha256\$" "$demo_token_ids"
-}
-
-# Finds token ids for the model whose tokenizer lies in directory $1.
-choose_token_ids() {
-  if [ -n "$token_ids" ]; then return; fi
-  fits_demo_vocabulary "$1" || return 0
-  token_ids=$demo_token_ids
-  sentences=$demo_sentences
-}
-
-explain_token_ids() {
-  say "The demo's sentences are not run: they are token ids of another vocabulary than this model's. To compare" \
-    "sentences with it, give them as token ids, a line each, made by the model's own tokenizer:"
-  printf '  make demo MODEL=%q TOKEN_IDS=FILE\n' "$model"
+# Whether a directory holds a tokenizer, in any of the forms that AutoTokenizer reads.
+has_tokenizer() {
+  local file
+  for file in "$1"/{tokenizer.json,vocab.txt,vocab.json,*.model,*.spm}; do
+    if [ -f "$file" ]; then return; fi
+  done
+  return 1
 }
 
 compare_sentences() {
-  if [ -z "$token_ids" ]; then explain_token_ids; return; fi
-  run "$build/examples/sentence_similarity" "$1/model.onnx" "$token_ids" ${sentences:+"$sentences"}
+  if has_tokenizer "$1"; then
+    run "$build/examples/sentence_similarity" "$1" "$text"
+  else
+    say "No sentences are compared: $model has no tokenizer (tokenizer.json, vocab.txt, ...)."
+  fi
 }
 
 demonstrate_sentence_transformer() {
@@ -75,8 +58,7 @@ demonstrate_sentence_transformer() {
   onnxport export onnx --model "$model" "$embeddings"
   say "${bold}Features:${plain} the transformer alone."
   onnxport export onnx --model "$transformer" --library-name transformers --task feature-extraction "$features"
-  choose_token_ids "$embeddings"
-  say "${bold}Sentences compared${plain} by the cosine of their embeddings, through ONNX Runtime's C++ API."
+  say "${bold}Sentences compared${plain} by the cosine of their embeddings (examples/sentence_similarity.cpp)."
   compare_sentences "$embeddings"
 }
 
@@ -86,8 +68,8 @@ demonstrate_other_model() {
   onnxport export onnx --model "$model" "$exported"
   for file in "$exported"/*.onnx; do onnxport inspect "$file"; done
   if [ -f "$model/modules.json" ]; then return; fi  # a CrossEncoder scores pairs, it has no embeddings
-  choose_token_ids "$exported"
-  if [ -z "$token_ids" ]; then return; fi
+  # Without a text of the user's, models of English words only: others may have no padding, or no words at all.
+  if [ -z "${TEXT:-}" ] && [ ! -f "$exported/vocab.txt" ]; then return; fi
   say "${bold}Sentences compared${plain} by the mean of their last hidden states, which is what sentence-transformers" \
     "makes of a model that is not its own. Models that were not trained for this find most sentences alike."
   onnxport export onnx --model "$model" --library-name sentence_transformers "$embeddings"
@@ -99,8 +81,8 @@ if [ ! -d "$model" ]; then
   printf 'demo: error: MODEL=%s is not a directory\n' "$model" >&2
   exit 1
 fi
-if [ -n "$token_ids" ] && [ ! -r "$token_ids" ]; then
-  printf 'demo: error: TOKEN_IDS=%s cannot be read\n' "$token_ids" >&2
+if [ ! -f "$text" ] || [ ! -r "$text" ]; then
+  printf 'demo: error: TEXT=%s cannot be read\n' "$text" >&2
   exit 1
 fi
 output=${OUTPUT:-$build/demo}/$(basename "$(realpath "$model")")

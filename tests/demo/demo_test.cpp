@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/checkpoint.h"
+#include "onnxport/auto_tokenizer.h"
 #include "onnxport/exporter.h"
 #include "runtime/session.h"
 #include "support/process.h"
@@ -39,7 +40,7 @@ class DemoTest : public ::testing::Test {
 
   /// tools/demo.sh as `make demo` runs it, whatever model the tester's own environment names.
   ProcessResult run_demo(ProcessOptions options = {}) const {
-    for (const char* variable : {"MODEL", "TOKEN_IDS"}) options.environment.emplace(variable, "");
+    for (const char* variable : {"MODEL", "TEXT"}) options.environment.emplace(variable, "");
     options.environment.emplace("BUILD", fs::path(ONNXPORT_TEST_PROGRAM).parent_path());
     options.environment.emplace("OUTPUT", directory_);
     return run_process({(root / "tools/demo.sh").string()}, options);
@@ -86,30 +87,20 @@ TEST_F(DemoTest, TheTransformerAloneIsAModelToo) {
   EXPECT_EQ(result.validations.front().output, "last_hidden_state");
 }
 
-/// Lines of token ids, without comments.
-std::vector<std::vector<std::int64_t>> read_token_ids(const fs::path& file) {
-  std::vector<std::vector<std::int64_t>> sentences;
-  std::istringstream lines(read_text_file(file));
-  for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with("#")) continue;
-    std::istringstream words(line);
-    auto& ids = sentences.emplace_back();
-    for (std::int64_t id = 0; words >> id;) ids.push_back(id);
-  }
-  return sentences;
-}
-
 /// The first reference is the demo's sentences: what the demo prints can be told from it.
-TEST_F(DemoTest, TokenIdsAreThoseOfTheReference) {
+TEST_F(DemoTest, TheTokenizerGivesTheIdsOfTheReference) {
+  std::vector<std::string> sentences;
+  std::ifstream file(root / "examples/demo/sentences.txt");
+  for (std::string line; std::getline(file, line);) sentences.push_back(line);
+  const BatchEncoding encoded =
+      AutoTokenizer::from_pretrained(model())(sentences, {.padding = PaddingStrategy::Longest});
   const ReferenceCase demo = reference().front();
-  const auto ids = std::find_if(demo.inputs.begin(), demo.inputs.end(),
-                                [](const auto& input) { return input.first == "input_ids"; });
-  const std::int64_t length = ids->second.shape().at(1);
-  const auto sentences = read_token_ids(root / "examples/demo/token_ids.txt");
-  ASSERT_EQ(static_cast<std::int64_t>(sentences.size()), ids->second.shape().at(0));
-  for (std::size_t row = 0; row < sentences.size(); ++row)
-    EXPECT_TRUE(std::equal(sentences[row].begin(), sentences[row].end(),
-                           ids->second.data<std::int64_t>() + static_cast<std::int64_t>(row) * length));
+  ASSERT_EQ(demo.inputs.size(), 2U);
+  for (const auto& [name, expected] : demo.inputs) {
+    const Array actual = encoded.tensor(name);
+    ASSERT_EQ(actual.shape(), expected.shape()) << name;
+    EXPECT_TRUE(std::ranges::equal(actual.bytes(), expected.bytes())) << name;
+  }
 }
 
 /// Cosines of the embeddings, which are normalized, of the demo's sentences.
@@ -171,18 +162,31 @@ TEST_F(DemoTest, DrawsTheSimilaritiesOnATerminal) {
   EXPECT_NE(result.output.find("██  1.00"), std::string::npos) << result.output;
 }
 
-/// A sentence-transformer of another vocabulary, whose transformer lies in a folder.
-TEST_F(DemoTest, AnotherModelNeedsTokenIdsOfItsOwn) {
-  const std::string other = (root / "tests/sentence_transformers/fixtures/bert.folder").string();
-  const ProcessResult without = run_demo({.environment = {{"MODEL", other}}});
-  EXPECT_EQ(without.exit_status, 0) << without.error;
-  EXPECT_NE(without.output.find("TOKEN_IDS=FILE"), std::string::npos) << without.output;
-  EXPECT_TRUE(printed_similarities(without.output).empty());
+TEST_F(DemoTest, ComparesSentencesOfYourOwn) {
+  std::ofstream(path("text.txt"))
+      << "Where is the café?\n\nI am looking for a coffee house.\nÜber allen Gipfeln ist Ruh.\n";
+  const ProcessResult result = run_demo({.environment = {{"TEXT", path("text.txt").string()}}});
+  ASSERT_EQ(result.exit_status, 0) << result.error;
+  const auto printed = printed_similarities(result.output);
+  ASSERT_EQ(printed.size(), 3U) << result.output;
+  EXPECT_GT(printed[0][1], printed[0][2] + 0.3);
+}
 
-  std::ofstream(path("ids.txt")) << "# two sentences\n2 7 9 3\n2 30 3\n";
-  const ProcessResult with = run_demo({.environment = {{"MODEL", other}, {"TOKEN_IDS", path("ids.txt").string()}}});
+/// A sentence-transformer of another vocabulary, whose transformer lies in a folder: first with its tokenizer, then
+/// without.
+TEST_F(DemoTest, AnotherModelHasATokenizerOfItsOwnOrNone) {
+  const fs::path other = path("bert.folder");
+  fs::copy(root / "tests/sentence_transformers/fixtures/bert.folder", other, fs::copy_options::recursive);
+  const ProcessResult with = run_demo({.environment = {{"MODEL", other.string()}}});
   EXPECT_EQ(with.exit_status, 0) << with.error;
-  EXPECT_EQ(printed_similarities(with.output).size(), 2U) << with.output;
+  EXPECT_EQ(printed_similarities(with.output).size(), 8U) << with.output;
+
+  for (const char* file : {"tokenizer.json", "vocab.txt"}) fs::remove(other / "0_Transformer" / file);
+  fs::remove_all(path("output"));
+  const ProcessResult without = run_demo({.environment = {{"MODEL", other.string()}, {"OUTPUT", path("output")}}});
+  EXPECT_EQ(without.exit_status, 0) << without.error;
+  EXPECT_NE(without.output.find("has no tokenizer"), std::string::npos) << without.output;
+  EXPECT_TRUE(printed_similarities(without.output).empty());
 }
 
 TEST_F(DemoTest, ModelsThatAreNoSentenceTransformerAreInspected) {
@@ -200,9 +204,9 @@ TEST_F(DemoTest, SaysWhatIsMissing) {
   const ProcessResult model = run_demo({.environment = {{"MODEL", "/does/not/exist"}}});
   EXPECT_NE(model.exit_status, 0);
   EXPECT_NE(model.error.find("MODEL=/does/not/exist is not a directory"), std::string::npos) << model.error;
-  const ProcessResult ids = run_demo({.environment = {{"TOKEN_IDS", "/does/not/exist"}}});
-  EXPECT_NE(ids.exit_status, 0);
-  EXPECT_NE(ids.error.find("TOKEN_IDS=/does/not/exist cannot be read"), std::string::npos) << ids.error;
+  const ProcessResult text = run_demo({.environment = {{"TEXT", "/does/not/exist"}}});
+  EXPECT_NE(text.exit_status, 0);
+  EXPECT_NE(text.error.find("TEXT=/does/not/exist cannot be read"), std::string::npos) << text.error;
 }
 
 }  // namespace

@@ -1,16 +1,14 @@
 #!/usr/bin/env python3
-"""Makes the files that the demo and its test rest on, with the real tokenizer and the real sentence-transformers:
+"""Makes the file that the demo's test rests on, with the real tokenizer and the real sentence-transformers:
 
     tests/demo/make_reference.py .deps/all-MiniLM-L6-v2
 
-- examples/demo/token_ids.txt: the sentences of examples/demo/sentences.txt as token ids
-- tests/demo/all_minilm_l6_v2_embeddings.safetensors: token ids, and the embeddings that the model gives for them, as
-  "<case>.input.<name>" and "<case>.output.<name>"
+- tests/demo/all_minilm_l6_v2_embeddings.safetensors: token ids, those of the sentences of examples/demo/sentences.txt
+  first, and the embeddings that the model gives for them, as "<case>.input.<name>" and "<case>.output.<name>"
 
 Needs sentence-transformers (made with 5.7.0, transformers 4.57.6, torch 2.15.0); building and testing do not.
 """
 
-import hashlib
 import pathlib
 import sys
 
@@ -20,19 +18,7 @@ from safetensors.numpy import save_file
 from sentence_transformers import SentenceTransformer
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DEMO = ROOT / "examples" / "demo"
 PAD, CLS, SEP = 0, 101, 102
-
-
-def write_token_ids(tokenizer, vocabulary: pathlib.Path) -> list[list[int]]:
-    sentences = (DEMO / "sentences.txt").read_text(encoding="utf-8").splitlines()
-    ids = tokenizer(sentences, padding=False)["input_ids"]
-    digest = hashlib.sha256(vocabulary.read_bytes()).hexdigest()
-    lines = ["# The sentences of sentences.txt as token ids, a line each, by the tokenizer of all-MiniLM-L6-v2."]
-    lines += [f"# vocab.txt: sha256 {digest}"]
-    lines += [" ".join(map(str, row)) for row in ids]
-    (DEMO / "token_ids.txt").write_text("\n".join(lines) + "\n")
-    return ids
 
 
 def batch(rows: list[list[int]], left: bool = False) -> dict[str, torch.Tensor]:
@@ -47,7 +33,8 @@ def batch(rows: list[list[int]], left: bool = False) -> dict[str, torch.Tensor]:
 def main() -> None:
     directory = pathlib.Path(sys.argv[1])
     model = SentenceTransformer(str(directory), device="cpu").eval()
-    demo = write_token_ids(model.tokenizer, directory / "vocab.txt")
+    sentences = (ROOT / "examples/demo/sentences.txt").read_text(encoding="utf-8").splitlines()
+    demo = model.tokenizer(sentences, padding=False)["input_ids"]
     random = np.random.default_rng(20)
     tokens = lambda count: [CLS, *map(int, random.integers(1000, 30522, count)), SEP]
     cases = [
