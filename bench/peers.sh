@@ -8,7 +8,8 @@
 # PEERS_VENV=DIRECTORY uses an existing environment instead; set it for `make bench`, too.
 set -euo pipefail
 
-readonly requirements=(torch==2.15.0 transformers==4.57.6 'optimum-onnx[onnxruntime]==0.1.0')
+readonly requirements=(torch==2.15.0 transformers==4.57.6 'optimum-onnx[onnxruntime]==0.1.0' sentence-transformers==5.7.0
+  tokenizers==0.22.2 tiktoken rs-bpe blingfire numpy)
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${1:-$root/build}

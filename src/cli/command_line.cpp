@@ -8,8 +8,8 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/help.h"
-#include "core/json.h"
 #include "core/nearest.h"
+#include "onnxport/json.h"
 
 namespace onnxport::cli {
 namespace {
@@ -73,7 +73,8 @@ std::vector<ParsedOption> add_options(CLI::App& app, const Command& command) {
       CLI::Option* parsed =
           option.value.empty() ? app.add_flag(option.names)->disable_flag_override() : app.add_option(option.names);
       if (!option.value.empty()) parsed->expected(1);
-      parsed->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+      if (option.repeated && is_positional(option)) parsed->expected(-1)->allow_extra_args();
+      parsed->multi_option_policy(option.repeated ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
       added.push_back({&option, parsed});
     }
   return added;
@@ -137,9 +138,12 @@ void apply_options(const std::vector<ParsedOption>& options) {
       if (option->required) throw UsageError(display_name(*option) + " is missing");
       continue;
     }
-    const std::string value = option->value.empty() ? "" : parsed->results().back();
-    check_value(*option, value);
-    apply(*option, value);
+    std::vector<std::string> values = option->value.empty() ? std::vector<std::string>{""} : parsed->results();
+    if (!option->repeated) values.erase(values.begin(), values.end() - 1);
+    for (const std::string& value : values) {
+      check_value(*option, value);
+      apply(*option, value);
+    }
   }
 }
 

@@ -24,6 +24,8 @@ struct Option {
   Apply apply{};
   std::vector<std::string> choices{};  ///< the only values there are; empty for any
   bool required = false;
+  bool repeated =
+      false;  ///< may stand several times, each applied in its turn; a positional one takes all that is left
 };
 
 struct OptionGroup {

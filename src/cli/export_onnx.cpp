@@ -11,9 +11,9 @@
 
 #include "cli/commands.h"
 #include "cli/terminal.h"
-#include "core/json.h"
 #include "onnxport/error.h"
 #include "onnxport/exporter.h"
+#include "onnxport/json.h"
 
 namespace onnxport::cli {
 namespace {
@@ -41,17 +41,19 @@ Apply answer(Request& request, std::string line) {
 }
 
 OptionGroup required_arguments(Request& request) {
-  return {"Required arguments",
-          {{.names = "-m,--model",
-            .value = "DIR",
-            .help = "Directory of the checkpoint: config.json and safetensors files.",
-            .apply = store(request.options.model),
-            .required = true},
-           {.names = "output",
-            .value = "OUTPUT",
-            .help = "Directory to write the model to; it is created. What it holds is replaced when all is complete.",
-            .apply = store(request.options.output),
-            .required = true}}};
+  return {
+      "Required arguments",
+      {{.names = "-m,--model",
+        .value = "MODEL",
+        .help = "Directory of the checkpoint: config.json and files of weights. Or the id of a model on the Hugging "
+                "Face Hub, name or organization/name.",
+        .apply = store(request.options.model),
+        .required = true},
+       {.names = "output",
+        .value = "OUTPUT",
+        .help = "Directory to write the model to; it is created. What it holds is replaced when all is complete.",
+        .apply = store(request.options.output),
+        .required = true}}};
 }
 
 OptionGroup model_options(Request& request) {
@@ -71,6 +73,13 @@ OptionGroup model_options(Request& request) {
         store_flag(options.post_process, false)},
        {"--variant", "VARIANT", "Variant of the export, for architectures that have some.", "default",
         store(options.variant)},
+       {"--framework",
+        "FRAMEWORK",
+        "Whose weights to read where a checkpoint has both: pt takes safetensors or pytorch_model.bin, tf takes "
+        "tf_model.h5.",
+        "safetensors, then pytorch_model.bin, then tf_model.h5",
+        store(options.framework),
+        {"pt", "tf"}},
        {"--library-name",
         "LIBRARY",
         "Library that the checkpoint was made with.",
@@ -92,6 +101,16 @@ OptionGroup model_options(Request& request) {
                       "--optimize " + level + " comes with a later release; export without it for now");
         },
         {"O1", "O2", "O3", "O4"}}}};
+}
+
+OptionGroup hub_options(HubOptions& options) {
+  return {"Models of the Hub",
+          {{"--revision", "REVISION", "Branch, tag or commit of the model.", "main", store(options.revision)},
+           {"--subfolder", "DIR", "Folder of the model that holds the checkpoint.", "", store(options.subfolder)},
+           {"--token", "TOKEN", "Token for private and gated models.", "HF_TOKEN, else that of the last login",
+            [&options](const std::string& token) { options.token = token; }},
+           {"--cache_dir", "DIR", "Cache to download to; Python's huggingface_hub has the same.",
+            "HF_HUB_CACHE, else HF_HOME/hub", store(options.cache_dir)}}};
 }
 
 OptionGroup weight_options(ExportOptions& options) {
@@ -164,9 +183,7 @@ OptionGroup compatibility_options(Request& request) {
               request.options.dtype = "fp16";
               request.notes.emplace_back("--fp16 is deprecated: use --dtype fp16");
             }},
-           ignored("--framework", "FRAMEWORK", "no framework takes part in a native export"),
            ignored("--device", "DEVICE", "the export runs on the processor, the model on any device"),
-           ignored("--cache_dir", "DIR", "this release downloads nothing, --model names a directory"),
            ignored("--trust-remote-code", "", "no code of a checkpoint is ever run"),
            ignored("--no-constant-folding", "", "there is no pass that folds constants"),
            ignored("--slim", "", "the graph is built without anything to slim"),
@@ -237,9 +254,14 @@ int run_export(Request& request) {
   request.options.log = [&](std::string_view line) { terminal.log(line); };
   request.options.warn = [&](std::string_view line) { terminal.warn(line); };
   request.options.progress = [&](const ExportProgress& progress) { terminal.show(progress); };
-  const ExportResult result = export_onnx(request.options);
-  if (request.json) fmt::print("{}\n", dump_json(describe(result), 2));
-  return 0;
+  try {
+    const ExportResult result = export_onnx(request.options);
+    if (request.json) fmt::print("{}\n", dump_json(describe(result), 2));
+    return 0;
+  } catch (const ValidationError& error) {
+    if (!request.json) throw;
+    throw ReportedError(error, describe(error.result()));
+  }
 }
 
 }  // namespace
@@ -259,10 +281,10 @@ Command export_onnx_command() {
       {"onnxport export onnx -m bert/ --no-dynamic-axes --batch_size 1 --sequence_length 128 bert_npu/",
        "Fix all shapes"},
   };
-  command.groups = {required_arguments(*request),     model_options(*request),
-                    weight_options(request->options), validation_options(request->options),
-                    report_options(*request),         input_shapes(request->options.shapes),
-                    compatibility_options(*request)};
+  command.groups = {required_arguments(*request),          model_options(*request),
+                    hub_options(request->options.hub),     weight_options(request->options),
+                    validation_options(request->options),  report_options(*request),
+                    input_shapes(request->options.shapes), compatibility_options(*request)};
   command.run = [request] { return run_export(*request); };
   return command;
 }

@@ -79,9 +79,12 @@ std::string usage(const Command& command, const std::string& path) {
   if (!command.subcommands.empty()) return text + " COMMAND";
   std::string required;
   for (const OptionGroup& group : command.groups)
-    for (const Option& option : group.options)
+    for (const Option& option : group.options) {
       if (option.required)
         required += " " + (is_positional(option) ? option.value : display_name(option) + " " + option.value);
+      else if (is_positional(option))
+        required += " [" + option.value + (option.repeated ? "...]" : "]");
+    }
   return text + " [OPTIONS]" + required;
 }
 

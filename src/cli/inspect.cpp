@@ -11,9 +11,9 @@
 
 #include "cli/commands.h"
 #include "cli/terminal.h"
-#include "core/json.h"
 #include "export/inspect_checkpoint.h"
 #include "onnxport/error.h"
+#include "onnxport/json.h"
 
 namespace onnxport::cli {
 namespace {

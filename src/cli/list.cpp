@@ -9,7 +9,7 @@
 
 #include "architectures/registry.h"
 #include "cli/commands.h"
-#include "core/json.h"
+#include "onnxport/json.h"
 
 namespace onnxport::cli {
 namespace {

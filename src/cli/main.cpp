@@ -10,8 +10,8 @@
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/terminal.h"
-#include "core/json.h"
 #include "onnxport/error.h"
+#include "onnxport/json.h"
 
 namespace onnxport::cli {
 namespace {
@@ -45,6 +45,8 @@ Command program() {
       {.name = "export",
        .summary = "Exports a checkpoint to another format: onnx",
        .subcommands = {export_onnx_command()}},
+      run_pipeline_command(),
+      tokenize_command(),
       inspect_command(),
       list_command(),
       env_command(),
@@ -59,13 +61,12 @@ Command program() {
 }
 
 /// Says what went wrong on stderr, and on stdout as well if that is to hold JSON.
-int report(ErrorKind kind, const std::string& message, bool is_json, int status) {
+int report(ErrorKind kind, const std::string& message, bool is_json, int status, Json result = {}) {
   print_message("error", message);
   if (!is_json) return status;
   Json error;
   error.set("kind", to_string(kind));
   error.set("message", message);
-  Json result;
   result.set("error", std::move(error));
   fmt::print("{}\n", dump_json(result, 2));
   std::fflush(stdout);
@@ -83,6 +84,8 @@ int run(const std::vector<std::string>& arguments) {
     const int status = report(ErrorKind::InvalidArgument, error.what(), is_json, kUsage);
     fmt::print(stderr, "Try \"{} --help\".\n", error.command);
     return status;
+  } catch (const ReportedError& error) {
+    return report(error.kind(), error.what(), is_json, kFailure, error.report);
   } catch (const Error& error) {
     return report(error.kind(), error.what(), is_json, kFailure);
   } catch (const std::bad_alloc&) {

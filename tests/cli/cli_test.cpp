@@ -27,6 +27,9 @@ ProcessResult CliTest::run(const std::vector<std::string>& arguments, ProcessOpt
   std::vector<std::string> command{ONNXPORT_TEST_PROGRAM};
   command.insert(command.end(), arguments.begin(), arguments.end());
   options.working_directory = directory_;
+  // No test asks the real Hub, however it spells a model.
+  options.environment.try_emplace("HF_HUB_OFFLINE", "1");
+  options.environment.try_emplace("HF_HOME", (directory_ / ".huggingface").string());
   return run_process(command, options);
 }
 

@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/json.h"
+#include "onnxport/json.h"
 #include "support/process.h"
 
 namespace onnxport::testing {

@@ -46,6 +46,20 @@ TEST_F(CliExport, TakesTheTaskTheCheckpointWasTrainedFor) {
   EXPECT_TRUE(result.output.starts_with("Automatic task detection to question-answering.\n")) << result.output;
 }
 
+TEST_F(CliExport, WhatAConfigLeavesOutIsTheDefaultOfItsClass) {
+  make_checkpoint("vit", "image-classification");
+  Json config = parse_json(read_file(path("checkpoint/config.json")), "config.json");
+  for (const char* name : {"hidden_act", "layer_norm_eps", "num_channels", "qkv_bias"}) {
+    ASSERT_NE(config.find(name), nullptr) << name;
+    config.erase(name);
+  }
+  write_file(path("checkpoint/config.json"), dump_json(config, 2) + "\n");
+  const std::string reference = reference_file("vit", "image-classification").string();
+  ASSERT_TRUE(succeeded(export_checkpoint({"--reference", reference})));
+  ASSERT_TRUE(succeeded(export_checkpoint({"--no-dynamic-axes", "--num_channels", "1"}))) << "the default counts";
+  EXPECT_EQ(read_file(path("out/config.json")), read_file(path("checkpoint/config.json"))) << "copied as it is";
+}
+
 TEST_F(CliExport, TakesSynonymsOfTasks) {
   make_checkpoint("distilbert", "fill-mask");
   const ProcessResult result = export_checkpoint({"--task", "masked-lm", "--json"});
@@ -68,7 +82,7 @@ TEST_F(CliExport, TheLastOfARepeatedOptionCounts) {
 }
 
 TEST_F(CliExport, QuietPrintsNothing) {
-  const ProcessResult result = export_checkpoint({"--quiet", "--framework", "pt"});
+  const ProcessResult result = export_checkpoint({"--quiet", "--device", "cpu"});
   ASSERT_TRUE(succeeded(result));
   EXPECT_EQ(result.output + result.error, "");
 }
@@ -104,7 +118,7 @@ TEST_F(CliExport, JsonIsOneObject) {
 }
 
 TEST_F(CliExport, JsonReportsErrors) {
-  const ProcessResult result = run({"export", "onnx", "--json", "-m", "nowhere", "out"});
+  const ProcessResult result = run({"export", "onnx", "--json", "-m", "./nowhere", "out"});
   EXPECT_TRUE(failed(result, 1, {"nowhere"}));
   const Json report = parse_json(result.output, "stdout");
   EXPECT_EQ(at(report, "error", "kind").string(), "InvalidCheckpoint");
@@ -118,15 +132,14 @@ TEST_F(CliExport, JsonReportsUsageErrors) {
 }
 
 TEST_F(CliExport, AnswersOptionsWithoutMeaning) {
-  const std::vector<std::string> options{"--framework",           "--device", "--cache_dir", "--trust-remote-code",
-                                         "--no-constant-folding", "--slim",   "--dynamo",    "--legacy"};
-  const ProcessResult result =
-      export_checkpoint({"--framework", "pt", "--device", "cuda", "--cache_dir", "cache", "--trust-remote-code",
-                         "--no-constant-folding", "--slim", "--dynamo", "--legacy"});
+  const std::vector<std::string> options{
+      "--device", "--trust-remote-code", "--no-constant-folding", "--slim", "--dynamo", "--legacy"};
+  const ProcessResult result = export_checkpoint(
+      {"--device", "cuda", "--trust-remote-code", "--no-constant-folding", "--slim", "--dynamo", "--legacy"});
   ASSERT_TRUE(succeeded(result));
   for (const std::string& option : options)
     EXPECT_TRUE(contains(result.error, "onnxport: note: " + option + " changes nothing: ")) << option << result.error;
-  EXPECT_EQ(std::count(result.error.begin(), result.error.end(), '\n'), 8) << "one line each";
+  EXPECT_EQ(std::count(result.error.begin(), result.error.end(), '\n'), 6) << "one line each";
   EXPECT_FALSE(contains(result.output, "changes nothing"));
 }
 
@@ -237,6 +250,27 @@ TEST_F(CliExport, FailsWhenValuesDiffer) {
   EXPECT_TRUE(contains(result.output, "\t\t-[x] values not close enough, max diff: ")) << result.output;
   EXPECT_FALSE(contains(result.output, "export succeeded"));
   EXPECT_FALSE(fs::exists(path("out")));
+}
+
+TEST_F(CliExport, JsonOfAFailedValidationHoldsTheDifferences) {
+  const ProcessResult result = export_checkpoint({"--reference", reference_file().string(), "--atol", "0", "--json"});
+  EXPECT_TRUE(failed(result, 1, {"start_logits", "--allow-mismatch"}));
+  EXPECT_FALSE(fs::exists(path("out")));
+  const Json report = parse_json(result.output, "stdout");
+  EXPECT_EQ(at(report, "error", "kind").string(), "ValidationFailed");
+  EXPECT_TRUE(contains(at(report, "error", "message").string(), "start_logits"));
+  EXPECT_EQ(at(report, "model_type").string(), "distilbert");
+  EXPECT_FALSE(at(report, "validated").boolean());
+  EXPECT_TRUE(at(report, "files").array().empty());
+  EXPECT_GT(at(report, "seconds", "validate").number(), 0);
+  EXPECT_GT(at(report, "peak_memory_bytes").integer(), 0);
+  const Json::Array& validations = at(report, "validations").array();
+  ASSERT_EQ(validations.size(), 4U) << "two outputs of two cases";
+  const auto differing = std::find_if(validations.begin(), validations.end(),
+                                      [](const Json& validation) { return !at(validation, "matches").boolean(); });
+  ASSERT_NE(differing, validations.end());
+  EXPECT_GT(at(*differing, "max_difference").number(), 0);
+  EXPECT_LT(at(*differing, "max_difference").number(), 1e-4);
 }
 
 TEST_F(CliExport, FailsWhenShapesDiffer) {

@@ -88,6 +88,16 @@ TEST_F(CliInspect, ModelAsJson) {
   EXPECT_EQ(at(inspection, "metadata", "task").string(), "question-answering");
 }
 
+TEST_F(CliInspect, WhatFromPretrainedLoadsIsNotUnused) {
+  make_checkpoint("ibert", "fill-mask", "ibert");
+  const Json inspection = inspect("ibert");
+  EXPECT_GT(at(inspection, "tensors", "count").integer(), 100) << "the buffers of the quantization";
+  EXPECT_TRUE(at(task_of(inspection, "fill-mask"), "unused_tensors").array().empty());
+  const ProcessResult result = run({"inspect", "ibert"});
+  ASSERT_TRUE(succeeded(result));
+  EXPECT_FALSE(contains(result.output, "Unused by")) << result.output;
+}
+
 TEST_F(CliInspect, OutputOfAnExport) {
   ASSERT_TRUE(succeeded(export_checkpoint({"--quiet", "--no-validate"})));
   EXPECT_TRUE(failed(run({"inspect", "out"}), 1, {"out/model.onnx"})) << "it holds models, no checkpoint";

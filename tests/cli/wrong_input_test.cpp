@@ -43,10 +43,10 @@ class CliWrongInput : public CliTest {
 };
 
 TEST_F(CliWrongInput, NotADirectory) {
-  EXPECT_TRUE(failed(run({"export", "onnx", "-m", "nowhere", "out"}), 1, {"\"nowhere\" is not a directory"}));
+  EXPECT_TRUE(failed(run({"export", "onnx", "-m", "./nowhere", "out"}), 1, {"\"./nowhere\" is not a directory"}));
   EXPECT_TRUE(failed(run({"export", "onnx", "-m", "checkpoint/config.json", "out"}), 1, {"is not a directory"}));
   EXPECT_TRUE(failed(run({"export", "onnx", "-m", "", "out"}), 1, {"is not a directory"}));
-  EXPECT_TRUE(failed(run({"export", "onnx", "-m", "bert-base-uncased", "out"}), 1, {"Hub"}));
+  EXPECT_TRUE(failed(run({"export", "onnx", "-m", "bert-base-uncased", "out"}), 1, {"Hub's cache", "offline"}));
 }
 
 TEST_F(CliWrongInput, NoConfig) {
@@ -55,8 +55,8 @@ TEST_F(CliWrongInput, NoConfig) {
 }
 
 TEST_F(CliWrongInput, NoWeights) {
-  fs::rename(weights(), path("checkpoint/pytorch_model.bin"));
-  expect_error({"model.safetensors", "pytorch_model.bin"});
+  fs::rename(weights(), path("checkpoint/flax_model.msgpack"));
+  expect_error({"model.safetensors", "flax_model.msgpack"});
 }
 
 TEST_F(CliWrongInput, UnknownModelType) {

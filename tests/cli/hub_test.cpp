@@ -1,0 +1,109 @@
+// Models of the Hub, by the command line.
+#include <chrono>
+
+#include "cli/cli_test.h"
+#include "support/hub_server.h"
+
+namespace onnxport::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+class CliHub : public CliTest {
+ protected:
+  void SetUp() override {
+    CliTest::SetUp();
+    make_checkpoint();
+    HubServerModel& model = server_.models["organization/model"];
+    for (const std::string& file : files("checkpoint")) {
+      const fs::path from = path("checkpoint") / file;
+      if (fs::is_regular_file(from)) {
+        model.files[file] = {.content = read_file(from), .is_large = file.ends_with(".safetensors")};
+      }
+    }
+    model.files["tokenizer_config.json"] = {.content = "{}"};
+    model.files["README.md"] = {.content = "not needed"};
+    fs::remove_all(path("checkpoint"));
+  }
+
+  ProcessResult export_model(const std::vector<std::string>& arguments, ProcessOptions options = {}) {
+    std::vector<std::string> command{"export", "onnx", "--model", "organization/model"};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    options.environment.try_emplace("HF_ENDPOINT", server_.url());
+    options.environment.try_emplace("HF_HUB_OFFLINE", "0");
+    options.environment["no_proxy"] = "127.0.0.1";
+    return run(command, std::move(options));
+  }
+
+  HubServer server_;
+};
+
+TEST_F(CliHub, ModelIsDownloadedOnceAndExported) {
+  const ProcessResult result = export_model({"out"});
+  EXPECT_EQ(result.exit_status, 0) << result.error;
+  EXPECT_TRUE(result.output.ends_with("The ONNX export succeeded and the exported model was saved at: out\n"));
+  EXPECT_TRUE(fs::exists(path("out/model.onnx")));
+  EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(path("out/tokenizer_config.json"))));
+  EXPECT_EQ(server_.count("README.md"), 0);
+  const std::size_t requests = server_.requests().size();
+  EXPECT_EQ(export_model({"again"}, {.environment = {{"HF_HUB_OFFLINE", "1"}}}).exit_status, 0);
+  EXPECT_EQ(server_.requests().size(), requests);
+  EXPECT_EQ(read_file(path("again/model.onnx")), read_file(path("out/model.onnx")));
+}
+
+TEST_F(CliHub, ProgressIsDrawnOnATerminalOnly) {
+  // Slow enough to be seen.
+  server_.intercept = [&](const HubRequest& request) -> std::optional<HubReply> {
+    HubReply reply = server_.reply(request);
+    if (request.path.starts_with("/storage/")) reply.pause_milliseconds = 700;
+    return reply;
+  };
+  const ProcessResult piped = export_model({"--cache_dir", "one", "--quiet", "out"});
+  EXPECT_EQ(piped.output + piped.error, "");
+  const ProcessResult shown = export_model({"--cache_dir", "two", "out"}, {.terminal_columns = 100});
+  EXPECT_NE(shown.output.find("Downloading organization/model"), std::string::npos);
+}
+
+TEST_F(CliHub, KilledDownloadGoesOn) {
+  // The weights never come; everything else does.
+  server_.intercept = [&](const HubRequest& request) -> std::optional<HubReply> {
+    HubReply reply = server_.reply(request);
+    if (request.path.starts_with("/storage/")) reply.pause_milliseconds = 60'000;
+    return reply;
+  };
+  const ProcessResult killed = export_model({"out"}, {.kill_after = std::chrono::milliseconds(500)});
+  EXPECT_EQ(killed.signal, 9);
+  EXPECT_FALSE(fs::exists(path("out")));
+  server_.intercept = nullptr;
+  const std::size_t configs = server_.count("resolve/" + std::string(40, 'a') + "/config.json");
+  EXPECT_EQ(configs, 1);
+  const ProcessResult result = export_model({"out"});
+  EXPECT_EQ(result.exit_status, 0) << result.error;
+  EXPECT_EQ(server_.count("resolve/" + std::string(40, 'a') + "/config.json"), configs);
+}
+
+TEST_F(CliHub, RevisionTokenAndCacheAreTakenFromTheCommandLine) {
+  HubServerModel& model = server_.models["organization/model"];
+  model.token = "hf_secret";
+  model.revisions = {"v1"};
+  const std::vector<std::string> wrong_revision{"--token", "hf_secret", "--revision", "v2", "out"};
+  const ProcessResult refused = export_model(wrong_revision);
+  EXPECT_EQ(refused.exit_status, 1);
+  EXPECT_NE(refused.error.find("no revision \"v2\""), std::string::npos) << refused.error;
+  EXPECT_EQ(refused.error.find("hf_secret"), std::string::npos);
+  const ProcessResult result =
+      export_model({"--token", "hf_secret", "--revision", "v1", "--cache_dir", "cache", "out"});
+  EXPECT_EQ(result.exit_status, 0) << result.error;
+  EXPECT_TRUE(fs::exists(path("cache/models--organization--model/refs/v1")));
+}
+
+TEST_F(CliHub, UnknownModelIsOneLine) {
+  server_.models.clear();
+  const ProcessResult result = export_model({"out"});
+  EXPECT_EQ(result.exit_status, 1);
+  EXPECT_NE(result.error.find("nor a model at"), std::string::npos) << result.error;
+  EXPECT_FALSE(fs::exists(path("out")));
+}
+
+}  // namespace
+}  // namespace onnxport::testing
