@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "onnxport/array.h"
+#include "onnxport/hub.h"
 #include "onnxport/json.h"
 #include "onnxport/tokenizer.h"
 
@@ -144,8 +145,10 @@ class AutoTokenizer {
  public:
   /// Reads a directory's tokenizer: tokenizer.json or, without it, vocab.txt, vocab.json with merges.txt, or a
   /// sentencepiece model, as the class in tokenizer_config.json (else the model_type of config.json) wants it.
-  /// Throws Error(InvalidTokenizer) that names the file and the field, or says which files were looked for.
-  static PreTrainedTokenizer from_pretrained(const std::filesystem::path& directory);
+  /// What is no directory may be the id of a model on the Hub.
+  /// Throws Error(InvalidTokenizer) that names the file and the field, or says which files were looked for; and what
+  /// download_model throws.
+  static PreTrainedTokenizer from_pretrained(const std::filesystem::path& model, const HubOptions& hub = {});
 };
 
 }  // namespace onnxport

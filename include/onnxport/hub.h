@@ -59,6 +59,9 @@ std::filesystem::path download_model(std::string_view model_id, const HubFileSel
 /// formats safetensors, PyTorch, TensorFlow that there is. `subfolder` as in HubOptions.
 std::vector<std::string> select_checkpoint_files(const std::vector<HubFile>& files, std::string_view subfolder = {});
 
+/// What a tokenizer needs: config.json and the files of tokenizers.
+std::vector<std::string> select_tokenizer_files(const std::vector<HubFile>& files, std::string_view subfolder = {});
+
 /// The directory of a checkpoint: `model` itself if it is one, else what download_model makes of it as an id.
 /// Throws Error(InvalidCheckpoint) if it is neither; and what download_model throws.
 std::filesystem::path resolve_checkpoint(const std::filesystem::path& model, const HubOptions& options = {});

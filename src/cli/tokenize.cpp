@@ -47,7 +47,7 @@ struct Request {
 /// A tokenizer.json as it stands, also that of a directory; else the one that the directory's other files make.
 Tokenizer open_tokenizer(const fs::path& path) {
   std::error_code ignored;
-  if (!fs::is_directory(path, ignored)) return Tokenizer::from_file(path);
+  if (fs::is_regular_file(path, ignored)) return Tokenizer::from_file(path);
   if (fs::exists(path / "tokenizer.json", ignored)) return Tokenizer::from_file(path / "tokenizer.json");
   return AutoTokenizer::from_pretrained(path).backend_tokenizer();
 }

@@ -75,6 +75,15 @@ std::vector<std::string> select_checkpoint_files(const std::vector<HubFile>& fil
   return selected;
 }
 
+std::vector<std::string> select_tokenizer_files(const std::vector<HubFile>& files, std::string_view subfolder) {
+  std::vector<std::string> selected;
+  for (const HubFile& file : files) {
+    const fs::path path(file.path);
+    if (path.parent_path() == fs::path(subfolder) && is_config(path.filename().string())) selected.push_back(file.path);
+  }
+  return selected;
+}
+
 fs::path resolve_checkpoint(const fs::path& model, const HubOptions& options) {
   std::error_code error;
   if (fs::is_directory(model, error)) return options.subfolder.empty() ? model : model / options.subfolder;

@@ -15,6 +15,7 @@
 #include "core/parallel_for.h"
 #include "onnxport/pipeline.h"
 #include "pipelines/engine.h"
+#include "runtime/model_directory.h"
 
 /// The run of a pipeline, the same for all tasks. Each task's .cpp includes this, specializes Steps and instantiates
 /// TaskPipeline.
@@ -155,10 +156,11 @@ namespace onnxport {
 template <typename Task>
 TaskPipeline<Task>::TaskPipeline(const std::filesystem::path& model, const PipelineOptions& options) {
   using Steps = pipelines::Steps<Task>;
+  const std::filesystem::path directory = local_model(model, options.model_options);
   // The tokenizer first: it is quick to say that it is missing.
-  const PreTrainedTokenizer tokenizer = AutoTokenizer::from_pretrained(model);
+  const PreTrainedTokenizer tokenizer = AutoTokenizer::from_pretrained(directory);
   state_ = std::make_shared<const pipelines::TaskState<Task>>(
-      Steps::open_model(model, pipelines::model_options(options)), tokenizer, model, options);
+      Steps::open_model(directory, pipelines::model_options(options)), tokenizer, directory, options);
 }
 
 template <typename Task>

@@ -145,24 +145,31 @@ bool is_on_hub(const fs::path& model) {
   return !fs::exists(model, error) && is_model_id(model.string());
 }
 
-ModelDirectory find_model(const fs::path& model, const ORTModelOptions& options) {
-  if (!is_on_hub(model)) return find_model_files(model, options.subfolder, options.file_name);
-  std::string file_name;
+fs::path download_onnx_model(const fs::path& model, const ORTModelOptions& options, std::string& file_name) {
   const auto select = [&](const std::vector<HubFile>& files) {
     return select_onnx_files(files, model.string(), options, file_name);
   };
-  const fs::path snapshot = download_model(model.string(), select, hub_options(options));
+  return download_model(model.string(), select, hub_options(options));
+}
+
+ModelDirectory find_model(const fs::path& model, const ORTModelOptions& options) {
+  if (!is_on_hub(model)) return find_model_files(model, options.subfolder, options.file_name);
+  std::string file_name;
+  const fs::path snapshot = download_onnx_model(model, options, file_name);
   return find_model_files(snapshot, options.subfolder, file_name);
 }
 
-fs::path find_checkpoint(const fs::path& model, const ORTModelOptions& options) {
-  if (!is_on_hub(model)) return model_folder(model, options.subfolder);
-  HubOptions hub = hub_options(options);
-  hub.subfolder = options.subfolder;
-  return resolve_checkpoint(model, hub);
-}
-
 }  // namespace
+
+fs::path local_model(const fs::path& model, const ORTModelOptions& options) {
+  if (!is_on_hub(model)) return model;
+  std::string file_name;
+  if (!options.export_) return download_onnx_model(model, options, file_name);
+  const auto select = [&](const std::vector<HubFile>& files) {
+    return select_checkpoint_files(files, options.subfolder);
+  };
+  return download_model(model.string(), select, hub_options(options));
+}
 
 // ---- ORTModel -------------------------------------------------------------------------------------------------------
 
@@ -188,7 +195,7 @@ ORTModel ORTModel::open(const fs::path& model, const ORTModelOptions& options, s
   if (options.export_) {
     if (!options.file_name.empty())
       throw Error(ErrorKind::InvalidArgument, "file_name and export_ exclude each other: the export makes the file");
-    exported = export_checkpoint(find_checkpoint(model, options), task, library_name);
+    exported = export_checkpoint(model_folder(local_model(model, options), options.subfolder), task, library_name);
   }
   const ModelDirectory files = exported ? find_model_files(exported->path(), "", "") : find_model(model, options);
   Json config = read_config(files.config_file);

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "onnxport/model.h"
+
 namespace onnxport {
 
 /// Where the files of an exported model lie.
@@ -22,6 +24,10 @@ std::filesystem::path choose_onnx_file(const std::vector<std::filesystem::path>&
 /// or in the directory. Throws Error(InvalidModel) as above, Error(InvalidCheckpoint) without a config.json.
 ModelDirectory find_model_files(const std::filesystem::path& directory, const std::string& subfolder,
                                 const std::string& file_name);
+
+/// `model` itself if it is there, else the snapshot of that model of the Hub: with its ONNX file and the small files
+/// beside it or, for `export_`, with its checkpoint. Throws what download_model throws.
+std::filesystem::path local_model(const std::filesystem::path& model, const ORTModelOptions& options);
 
 /// Sorts paths: those near the top first, then by name.
 void sort_by_depth(std::vector<std::filesystem::path>& paths);

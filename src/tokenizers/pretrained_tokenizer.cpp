@@ -225,13 +225,18 @@ std::optional<std::uint32_t> PretrainedState::token_to_id(std::string_view token
 
 }  // namespace tokenizers
 
-// ---- Calls
-// ------------------------------------------------------------------------------------------------------------
+// ---- Calls ----------------------------------------------------------------------------------------------------------
 
 PreTrainedTokenizer::PreTrainedTokenizer(std::shared_ptr<Implementation> implementation)
     : implementation_(std::move(implementation)) {}
 
-PreTrainedTokenizer AutoTokenizer::from_pretrained(const std::filesystem::path& directory) {
+PreTrainedTokenizer AutoTokenizer::from_pretrained(const std::filesystem::path& model, const HubOptions& hub) {
+  std::filesystem::path directory = model;
+  std::error_code error;
+  if (!std::filesystem::exists(model, error) && is_model_id(model.string())) {
+    const auto select = [&](const std::vector<HubFile>& files) { return select_tokenizer_files(files, hub.subfolder); };
+    directory = download_model(model.string(), select, hub);
+  }
   return PreTrainedTokenizer(
       std::make_shared<PreTrainedTokenizer::Implementation>(tokenizers::load_pretrained(directory)));
 }
