@@ -33,7 +33,7 @@ struct ORTModelOptions {
   /// The directory is a checkpoint: export it first, for the class's task, into a temporary directory that lives as
   /// long as the model. save_pretrained() keeps what was exported. Not validated, as in Optimum.
   bool export_ = false;
-  std::optional<bool> use_io_binding{};  ///< absent: with CUDA, as in Optimum; on the CPU both ways take the same time
+  std::optional<bool> use_io_binding{};  ///< absent: with CUDA, as in Optimum; the CPU gains nothing
 };
 
 /// A model of any task: named arrays in, named arrays out. Move-only; run by any number of threads at once.

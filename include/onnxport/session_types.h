@@ -26,7 +26,7 @@ struct ExecutionProvider {
   std::string name = "CPUExecutionProvider";
   std::map<std::string, std::string> options{};
   /// Runs through an IoBinding whose outputs are bound to the host's memory. Absent: with CUDA, as in Optimum. On the
-  /// CPU both ways take the same time.
+  /// CPU it gains nothing.
   std::optional<bool> use_io_binding{};
 };
 
