@@ -16,6 +16,7 @@
 #include <random>
 #include <thread>
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -128,7 +129,9 @@ class Peer {
  public:
   Peer(const fs::path& python, const std::string& kind, const fs::path& exported) {
     std::array<int, 2> to{}, from{};
-    if (::pipe(to.data()) != 0 || ::pipe(from.data()) != 0) throw std::runtime_error("pipe failed");
+    // Closed in the other peers: each is to see the end of its own input.
+    if (::pipe2(to.data(), O_CLOEXEC) != 0 || ::pipe2(from.data(), O_CLOEXEC) != 0)
+      throw std::runtime_error("pipe failed");
     process_ = ::fork();
     if (process_ == 0) {
       ::dup2(to[0], STDIN_FILENO);

@@ -7,6 +7,9 @@
 #include <utility>
 
 #include <curl/curl.h>
+#include <dlfcn.h>
+
+#include "onnxport/error.h"
 
 namespace onnxport::hub {
 namespace {
@@ -14,8 +17,97 @@ namespace {
 constexpr std::size_t largest_body = 64 << 20;
 constexpr std::size_t largest_header = 64 << 10;
 
-struct GlobalInitialization {
-  GlobalInitialization() { curl_global_init(CURL_GLOBAL_DEFAULT); }
+/// libcurl, loaded when the Hub is first asked: it brings thirty libraries along, which no other command is to wait
+/// for.
+class Curl {
+ public:
+  /// Throws Error(HubFailed) if it is not installed.
+  static const Curl& instance() {
+    static const Curl curl;
+    return curl;
+  }
+
+  decltype(&::curl_easy_init) easy_init;
+  decltype(&::curl_easy_reset) easy_reset;
+  decltype(&::curl_easy_setopt) easy_setopt;
+  decltype(&::curl_easy_perform) easy_perform;
+  decltype(&::curl_easy_getinfo) easy_getinfo;
+  decltype(&::curl_easy_strerror) easy_strerror;
+  decltype(&::curl_easy_cleanup) easy_cleanup;
+  decltype(&::curl_slist_append) slist_append;
+  decltype(&::curl_slist_free_all) slist_free_all;
+  decltype(&::curl_url) url;
+  decltype(&::curl_url_set) url_set;
+  decltype(&::curl_url_get) url_get;
+  decltype(&::curl_url_cleanup) url_cleanup;
+  decltype(&::curl_free) free;
+
+ private:
+  Curl() {
+    void* library = nullptr;
+    for (const char* name : {"libcurl.so.4", "libcurl-gnutls.so.4"}) {
+      if (library == nullptr) library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    }
+    if (library == nullptr) {
+      throw Error(ErrorKind::HubFailed,
+                  std::string("libcurl, which downloads models, was not found: install it (Debian's package is "
+                              "libcurl4), or name a directory. ") +
+                      dlerror());
+    }
+    decltype(&::curl_global_init) global_init = nullptr;
+    find(library, "curl_global_init", global_init);
+    find(library, "curl_easy_init", easy_init);
+    find(library, "curl_easy_reset", easy_reset);
+    find(library, "curl_easy_setopt", easy_setopt);
+    find(library, "curl_easy_perform", easy_perform);
+    find(library, "curl_easy_getinfo", easy_getinfo);
+    find(library, "curl_easy_strerror", easy_strerror);
+    find(library, "curl_easy_cleanup", easy_cleanup);
+    find(library, "curl_slist_append", slist_append);
+    find(library, "curl_slist_free_all", slist_free_all);
+    find(library, "curl_url", url);
+    find(library, "curl_url_set", url_set);
+    find(library, "curl_url_get", url_get);
+    find(library, "curl_url_cleanup", url_cleanup);
+    find(library, "curl_free", free);
+    global_init(CURL_GLOBAL_DEFAULT);
+  }
+
+  template <typename Function>
+  static void find(void* library, const char* name, Function& function) {
+    function = reinterpret_cast<Function>(dlsym(library, name));
+    if (function == nullptr) {
+      throw Error(ErrorKind::HubFailed, std::string("the installed libcurl lacks ") + name + ": it is too old");
+    }
+  }
+};
+
+/// A URL in its parts, or nothing for what is none.
+class Url {
+ public:
+  explicit Url(std::string_view text) : parts_(curl_.url()) { set(text); }
+  ~Url() { curl_.url_cleanup(parts_); }
+  Url(const Url&) = delete;
+  Url& operator=(const Url&) = delete;
+
+  /// A URL that is set on one that is known is taken relative to it.
+  void set(std::string_view text) {
+    is_valid_ = is_valid_ && curl_.url_set(parts_, CURLUPART_URL, std::string(text).c_str(), 0) == CURLUE_OK;
+  }
+
+  /// Empty if there is no such part.
+  std::string get(CURLUPart part, unsigned flags = 0) const {
+    char* text = nullptr;
+    if (!is_valid_ || curl_.url_get(parts_, part, &text, flags) != CURLUE_OK) return {};
+    std::string result = text;
+    curl_.free(text);
+    return result;
+  }
+
+ private:
+  const Curl& curl_ = Curl::instance();
+  CURLU* parts_;
+  bool is_valid_ = true;
 };
 
 /// Seconds without a byte after which a connection counts as dead.
@@ -74,7 +166,7 @@ std::size_t on_header(char* data, std::size_t, std::size_t size, void* context) 
 std::size_t on_body(char* data, std::size_t, std::size_t size, void* context) {
   Transfer& transfer = *static_cast<Transfer*>(context);
   long status = 0;
-  curl_easy_getinfo(transfer.curl, CURLINFO_RESPONSE_CODE, &status);
+  Curl::instance().easy_getinfo(transfer.curl, CURLINFO_RESPONSE_CODE, &status);
   if (transfer.request.receive && (status == 200 || status == 206)) {
     if (transfer.request.receive(status, std::as_bytes(std::span(data, size)))) return size;
     transfer.stopped = true;
@@ -98,11 +190,10 @@ std::string HttpResponse::header(std::string_view name) const {
 struct HttpConnection::Handle {
   CURL* curl = nullptr;
   Handle() {
-    static const GlobalInitialization initialization;
-    curl = curl_easy_init();
+    curl = Curl::instance().easy_init();
     if (curl == nullptr) throw std::bad_alloc();
   }
-  ~Handle() { curl_easy_cleanup(curl); }
+  ~Handle() { Curl::instance().easy_cleanup(curl); }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
 };
@@ -114,42 +205,43 @@ HttpConnection& HttpConnection::operator=(HttpConnection&&) noexcept = default;
 
 HttpResponse HttpConnection::get(const HttpRequest& request) {
   HttpResponse response;
+  const Curl& library = Curl::instance();
   CURL* curl = handle_->curl;
-  curl_easy_reset(curl);  // keeps the connection
+  library.easy_reset(curl);  // keeps the connection
   Transfer transfer{.curl = curl, .request = request, .response = response};
   std::array<char, CURL_ERROR_SIZE> message{};
 
   curl_slist* headers = nullptr;
-  for (const std::string& header : request.headers) headers = curl_slist_append(headers, header.c_str());
-  curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
-  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-  curl_easy_setopt(curl, CURLOPT_USERAGENT, "onnxport/" ONNXPORT_VERSION);
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);  // signals do not belong to a library's threads
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, idle_timeout());
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, idle_timeout());
-  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &on_header);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &on_body);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, message.data());
-  if (const char* bundle = certificate_bundle()) curl_easy_setopt(curl, CURLOPT_CAINFO, bundle);
+  for (const std::string& header : request.headers) headers = library.slist_append(headers, header.c_str());
+  library.easy_setopt(curl, CURLOPT_URL, request.url.c_str());
+  library.easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+  library.easy_setopt(curl, CURLOPT_USERAGENT, "onnxport/" ONNXPORT_VERSION);
+  library.easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  library.easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+  library.easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);  // signals do not belong to a library's threads
+  library.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, idle_timeout());
+  library.easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  library.easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, idle_timeout());
+  library.easy_setopt(curl, CURLOPT_HEADERFUNCTION, &on_header);
+  library.easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+  library.easy_setopt(curl, CURLOPT_WRITEFUNCTION, &on_body);
+  library.easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+  library.easy_setopt(curl, CURLOPT_ERRORBUFFER, message.data());
+  if (const char* bundle = certificate_bundle()) library.easy_setopt(curl, CURLOPT_CAINFO, bundle);
   if (request.range) {
     const std::string range = std::to_string(request.range->begin) + "-" + std::to_string(request.range->end - 1);
-    curl_easy_setopt(curl, CURLOPT_RANGE, range.c_str());
+    library.easy_setopt(curl, CURLOPT_RANGE, range.c_str());
   }
 
-  const CURLcode code = curl_easy_perform(curl);
-  curl_slist_free_all(headers);
-  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &response.status);
+  const CURLcode code = library.easy_perform(curl);
+  library.slist_free_all(headers);
+  library.easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &response.status);
   if (transfer.stopped) {
     response.failure = "stopped";
   } else if (transfer.too_large) {
     response.failure = "the answer is larger than any real one";
   } else if (code != CURLE_OK) {
-    response.failure = message.front() != '\0' ? message.data() : curl_easy_strerror(code);
+    response.failure = message.front() != '\0' ? message.data() : library.easy_strerror(code);
   }
   return response;
 }
@@ -157,27 +249,18 @@ HttpResponse HttpConnection::get(const HttpRequest& request) {
 // ---- URLs -----------------------------------------------------------------------------------------------------------
 
 std::string url_origin(std::string_view url) {
-  std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), &curl_url_cleanup);
-  if (!parsed || curl_url_set(parsed.get(), CURLUPART_URL, std::string(url).c_str(), 0) != CURLUE_OK) return {};
-  std::string origin;
-  for (const auto& [part, before] : {std::pair{CURLUPART_SCHEME, ""}, {CURLUPART_HOST, "://"}, {CURLUPART_PORT, ":"}}) {
-    char* text = nullptr;
-    if (curl_url_get(parsed.get(), part, &text, CURLU_DEFAULT_PORT) != CURLUE_OK) return {};
-    origin += before + lower(text);
-    curl_free(text);
-  }
-  return origin.starts_with("http://") || origin.starts_with("https://") ? origin : std::string();
+  const Url parsed(url);
+  const std::string scheme = lower(parsed.get(CURLUPART_SCHEME));
+  const std::string host = lower(parsed.get(CURLUPART_HOST));
+  const std::string port = parsed.get(CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  if ((scheme != "http" && scheme != "https") || host.empty() || port.empty()) return {};
+  return scheme + "://" + host + ":" + port;
 }
 
 std::string resolve_url(std::string_view base, std::string_view location) {
-  std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), &curl_url_cleanup);
-  if (!parsed || curl_url_set(parsed.get(), CURLUPART_URL, std::string(base).c_str(), 0) != CURLUE_OK) return {};
-  // A URL that is set on one that is known is taken relative to it.
-  if (curl_url_set(parsed.get(), CURLUPART_URL, std::string(location).c_str(), 0) != CURLUE_OK) return {};
-  char* text = nullptr;
-  if (curl_url_get(parsed.get(), CURLUPART_URL, &text, 0) != CURLUE_OK) return {};
-  const std::string result = text;
-  curl_free(text);
+  Url url(base);
+  url.set(location);
+  const std::string result = url.get(CURLUPART_URL);
   return url_origin(result).empty() ? std::string() : result;
 }
 
