@@ -407,7 +407,8 @@ Command task_command(const TaskCommand& description, const std::string& name, bo
       {"Required arguments",
        {{.names = "-m,--model",
          .value = "DIR",
-         .help = "Directory of an exported model with its tokenizer, or of a checkpoint.",
+         .help = "Directory of an exported model with its tokenizer, or of a checkpoint. Or the id of a "
+                 "model on the Hub that holds ONNX.",
          .apply = store(request->model),
          .required = true}}},
       {"Input and output",

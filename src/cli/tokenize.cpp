@@ -476,7 +476,7 @@ Command tokenize_command() {
       {"Required arguments",
        {{.names = "model",
          .value = "DIR",
-         .help = "Directory with a tokenizer's files, or a tokenizer.json.",
+         .help = "Directory with a tokenizer's files, a tokenizer.json, or the id of a model on the Hub.",
          .apply = store(request->path),
          .required = true}}},
       {"Input",
