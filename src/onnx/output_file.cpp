@@ -25,7 +25,8 @@ constexpr std::uint64_t kPortion = std::uint64_t{64} << 20;
 constexpr std::uint64_t kComputeBuffers = std::uint64_t{32} << 20;
 /// The least that a thread computes and writes at once.
 constexpr std::uint64_t kComputeGrain = std::uint64_t{1} << 20;
-constexpr std::size_t kCopyBuffer = std::size_t{1} << 20;
+constexpr std::size_t kCopyBuffer = std::size_t{2} << 20;
+constexpr std::uint64_t kPage = 4096;
 
 /// Whether the kernel declines to copy between these two files, which says nothing against copying them otherwise.
 /// EPERM is what sandboxes answer that do not know the system call.
@@ -119,7 +120,10 @@ void OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
 }
 
 void OutputFile::write_region(const MappedFile& file, std::uint64_t offset, std::uint64_t size) {
-  const std::uint64_t copied = copy_in_kernel(file.descriptor(), offset, size);
+  // The kernel copies page by page: where pages of both files do not coincide it touches each of the new ones twice,
+  // and takes half as long again as a copy through a buffer that stays in the processor's cache.
+  const bool is_aligned = offset % kPage == position_ % kPage;
+  const std::uint64_t copied = is_aligned ? copy_in_kernel(file.descriptor(), offset, size) : 0;
   copy_through_buffer(file, offset + copied, size - copied);
 }
 
@@ -141,9 +145,9 @@ std::uint64_t OutputFile::copy_in_kernel(int source, std::uint64_t offset, std::
 
 void OutputFile::copy_through_buffer(const MappedFile& file, std::uint64_t offset, std::uint64_t size) {
   if (size == 0) return;
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kCopyBuffer);
+  if (!copy_buffer_) copy_buffer_ = std::make_unique_for_overwrite<std::byte[]>(kCopyBuffer);
   while (size > 0) {
-    const ssize_t portion = ::pread(file.descriptor(), buffer.get(), std::min<std::uint64_t>(size, kCopyBuffer),
+    const ssize_t portion = ::pread(file.descriptor(), copy_buffer_.get(), std::min<std::uint64_t>(size, kCopyBuffer),
                                     static_cast<off_t>(offset));
     if (portion < 0 && errno == EINTR) continue;
     if (portion <= 0) {
@@ -151,7 +155,7 @@ void OutputFile::copy_through_buffer(const MappedFile& file, std::uint64_t offse
                   file.path().string() + " cannot be read at byte " + std::to_string(offset) + ": " +
                       (portion < 0 ? std::generic_category().message(errno) : "it was changed during the export"));
     }
-    write({buffer.get(), static_cast<std::size_t>(portion)});
+    write({copy_buffer_.get(), static_cast<std::size_t>(portion)});
     offset += static_cast<std::uint64_t>(portion);
     size -= static_cast<std::uint64_t>(portion);
   }

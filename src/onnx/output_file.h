@@ -51,6 +51,7 @@ class OutputFile {
   const MappedFiles& mapped_files_;
   int descriptor_ = -1;
   std::uint64_t position_ = 0;
+  std::unique_ptr<std::byte[]> copy_buffer_;  ///< made when it is first needed
 };
 
 /// Throws Error(OutputFailed): `path` could not be written for the reason that errno gives, and what to do about it.
