@@ -71,7 +71,7 @@ TEST_F(CliHub, KilledDownloadGoesOn) {
     if (request.path.starts_with("/storage/")) reply.pause_milliseconds = 60'000;
     return reply;
   };
-  const ProcessResult killed = export_model({"out"}, {.kill_after = std::chrono::milliseconds(500)});
+  const ProcessResult killed = export_model({"out"}, {.kill_after = std::chrono::seconds(3)});
   EXPECT_EQ(killed.signal, 9);
   EXPECT_FALSE(fs::exists(path("out")));
   server_.intercept = nullptr;
