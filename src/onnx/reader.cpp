@@ -10,8 +10,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <protozero/pbf_message.hpp>
-
+#include "core/protobuf_cases.h"
 #include "onnx/proto_fields.h"
 #include "onnxport/error.h"
 
@@ -20,32 +19,15 @@ namespace {
 
 namespace fs = std::filesystem;
 using protozero::data_view;
-using protozero::pbf_wire_type;
 
-template <typename Field>
-using Message = protozero::pbf_message<Field>;
+using protobuf::as_bytes;
+using protobuf::as_fixed32;
+using protobuf::as_fixed64;
+using protobuf::as_varint;
+using protobuf::Message;
 
 /// Protobuf's limit for a message.
 constexpr std::size_t kLargestModelFile = std::numeric_limits<std::int32_t>::max();
-
-// Cases of a switch over tag_and_type(). Protozero only asserts that a field has the wire type with which it is read,
-// so that type is part of every case; a known field of another wire type is skipped like an unknown field.
-template <typename Field>
-constexpr std::uint32_t as_varint(Field field) {
-  return protozero::tag_and_type(field, pbf_wire_type::varint);
-}
-template <typename Field>
-constexpr std::uint32_t as_fixed32(Field field) {
-  return protozero::tag_and_type(field, pbf_wire_type::fixed32);
-}
-template <typename Field>
-constexpr std::uint32_t as_fixed64(Field field) {
-  return protozero::tag_and_type(field, pbf_wire_type::fixed64);
-}
-template <typename Field>
-constexpr std::uint32_t as_bytes(Field field) {
-  return protozero::tag_and_type(field, pbf_wire_type::length_delimited);
-}
 
 [[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::InvalidModel, message); }
 

@@ -4,8 +4,8 @@
 #include <unordered_set>
 
 #include <protozero/exception.hpp>
-#include <protozero/pbf_message.hpp>
 
+#include "core/protobuf_cases.h"
 #include "onnxport/error.h"
 #include "onnxport/json.h"
 #include "tokenizers/pretrained_text.h"
@@ -14,30 +14,16 @@
 namespace onnxport::tokenizers {
 namespace {
 
-using protozero::pbf_wire_type;
-
 // Fields of sentencepiece_model.proto that are read; others are skipped.
 enum class ModelProto : std::uint32_t { pieces = 1, trainer_spec = 2, normalizer_spec = 3 };
 enum class SentencePieceProto : std::uint32_t { piece = 1, score = 2, type = 3 };
 enum class TrainerSpec : std::uint32_t { model_type = 3, byte_fallback = 35, unk_id = 40, unk_piece = 45 };
 enum class NormalizerSpec : std::uint32_t { precompiled_charsmap = 2 };
 
-template <typename Field>
-using Message = protozero::pbf_message<Field>;
-
-// Protozero only asserts that a field has the wire type with which it is read, so that type is part of every case.
-template <typename Field>
-constexpr std::uint32_t as_varint(Field field) {
-  return protozero::tag_and_type(field, pbf_wire_type::varint);
-}
-template <typename Field>
-constexpr std::uint32_t as_fixed32(Field field) {
-  return protozero::tag_and_type(field, pbf_wire_type::fixed32);
-}
-template <typename Field>
-constexpr std::uint32_t as_bytes(Field field) {
-  return protozero::tag_and_type(field, pbf_wire_type::length_delimited);
-}
+using protobuf::as_bytes;
+using protobuf::as_fixed32;
+using protobuf::as_varint;
+using protobuf::Message;
 
 class Reader {
  public:
