@@ -251,7 +251,7 @@ class Exporter {
     lowered.producer_version = ONNXPORT_VERSION;
     lowered.doc_string =
         result_.model_type + " for " + result_.task + ", exported from " + source + " by onnxport " ONNXPORT_VERSION;
-    lowered.graph_doc_string = lowered.doc_string;
+    lowered.graph.doc_string = lowered.doc_string;
     lowered.metadata = {{"model", source},
                         {"model_type", result_.model_type},
                         {"task", result_.task},

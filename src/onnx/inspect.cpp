@@ -78,15 +78,12 @@ Json describe_values(const std::vector<ValueInfo>& values) {
 /// Counts the operators of a graph and of the graphs inside.
 class OperatorCounter {
  public:
-  void count(const std::vector<Node>& nodes, int depth = 0) {
-    constexpr int kDeepest = 32;
-    if (depth > kDeepest) throw Error(ErrorKind::InvalidModel, "Subgraphs are nested too deep");
-    for (const Node& node : nodes) {
-      ++counts_[{node.op_type, node.domain}];
-      ++total_;
-      in_subgraphs_ += depth > 0 ? 1 : 0;
-      for (const Attribute& attribute : node.attributes) count(subgraph_nodes(attribute), depth + 1);
-    }
+  explicit OperatorCounter(const Graph& main_graph) {
+    for_each_graph(main_graph, [&](const Graph& graph) {
+      for (const Node& node : graph.nodes) ++counts_[{node.op_type, node.domain}];
+      total_ += static_cast<std::int64_t>(graph.nodes.size());
+    });
+    in_subgraphs_ = total_ - static_cast<std::int64_t>(main_graph.nodes.size());
   }
 
   Json describe() const {
@@ -115,9 +112,7 @@ class OperatorCounter {
 };
 
 Json describe_nodes(const Model& model) {
-  OperatorCounter counter;
-  counter.count(model.nodes);
-  Json result = counter.describe();
+  Json result = OperatorCounter(model.graph).describe();
   result.set("functions", integer(model.functions.size()));
   return result;
 }
@@ -149,7 +144,7 @@ std::int64_t saturating_sum(std::int64_t sum, std::uint64_t more) {
 
 Json describe_initializers(const Model& model, const fs::path& path) {
   std::vector<const Initializer*> sorted;
-  for (const Initializer& initializer : model.initializers) sorted.push_back(&initializer);
+  for (const Initializer& initializer : model.graph.initializers) sorted.push_back(&initializer);
   std::stable_sort(sorted.begin(), sorted.end(), [](const Initializer* a, const Initializer* b) {
     return a->source.byte_size() > b->source.byte_size();
   });
@@ -174,7 +169,7 @@ Json describe_initializers(const Model& model, const fs::path& path) {
 
 Json describe_external_files(const Model& model, const fs::path& path) {
   std::map<fs::path, std::uint64_t> files;
-  for (const Initializer& initializer : model.initializers) {
+  for (const Initializer& initializer : model.graph.initializers) {
     const auto& file = initializer.source.file;
     if (file && file->path() != path) files[file->path()] = file->bytes().size();
   }
@@ -330,11 +325,11 @@ Json inspect_model(const fs::path& path) {
   result.set("producer", utf8(model.producer_name));
   result.set("producer_version", utf8(model.producer_version));
   result.set("doc_string", utf8(model.doc_string));
-  result.set("graph", utf8(model.graph_name));
+  result.set("graph", utf8(model.graph.name));
   result.set("opsets", std::move(opsets));
   result.set("metadata", std::move(metadata));
-  result.set("inputs", describe_values(model.inputs));
-  result.set("outputs", describe_values(model.outputs));
+  result.set("inputs", describe_values(model.graph.inputs));
+  result.set("outputs", describe_values(model.graph.outputs));
   result.set("nodes", describe_nodes(model));
   result.set("initializers", describe_initializers(model, path));
   result.set("external_files", describe_external_files(model, path));

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 #include <set>
+#include <stdexcept>
 
 #include "onnxport/error.h"
 
@@ -39,9 +40,9 @@ std::string key_of(const AttributeValue& value) {
     std::string operator()(const std::string& v) const { return "s" + v; }
     std::string operator()(const std::vector<std::int64_t>& v) const { return "I" + join_items(v); }
     std::string operator()(const std::vector<float>& v) const { return "F" + join_items(v); }
-    std::string operator()(const Opaque& v) const {
-      return "o" + std::string(reinterpret_cast<const char*>(v.serialized.data()), v.serialized.size());
-    }
+    // No operator's lowering gives its nodes these.
+    std::string operator()(const Subgraph&) const { throw std::logic_error("a subgraph is lowered"); }
+    std::string operator()(const Opaque&) const { throw std::logic_error("an opaque attribute is lowered"); }
     std::string operator()(const Array& v) const {
       const auto bytes = v.bytes();
       return "t" + std::to_string(static_cast<int>(v.data_type())) + join_items(v.shape()) +
@@ -61,7 +62,7 @@ int ir_version_of(int opset) {  // the version of the ONNX release that brought 
 
 class Lowering final : public LowerContext {
  public:
-  Lowering(const Graph& graph, const Target& target) : LowerContext(graph, target) {
+  Lowering(const onnxport::Graph& graph, const Target& target) : LowerContext(graph, target) {
     if (target.opset < minimum_opset || target.opset > maximum_opset)
       throw Error(ErrorKind::InvalidArgument,
                   "opset " + std::to_string(target.opset) + " is out of range: onnxport writes opset " +
@@ -79,7 +80,7 @@ class Lowering final : public LowerContext {
     }
     for (const GraphOutput& output : graph_->outputs()) add_output(output);
     drop_unused();
-    for (const auto& node : model_.nodes)
+    for (const auto& node : model_.graph.nodes)
       if (!node.domain.empty()) model_.opset_imports[node.domain] = 1;
     return std::move(model_);
   }
@@ -103,9 +104,9 @@ class Lowering final : public LowerContext {
               {},
               std::move(attributes)};
     for (std::size_t i = 0; i < output_count; ++i) node.outputs.push_back(node.name + "_output_" + std::to_string(i));
-    for (const std::string& name : node.outputs) producers_[name] = model_.nodes.size();
+    for (const std::string& name : node.outputs) producers_[name] = model_.graph.nodes.size();
     std::vector<std::string> outputs = node.outputs;
-    model_.nodes.push_back(std::move(node));
+    model_.graph.nodes.push_back(std::move(node));
     emitted_.emplace(std::move(key), outputs);
     return outputs;
   }
@@ -120,7 +121,7 @@ class Lowering final : public LowerContext {
     std::string& name = constants_[key_of(stored)];
     if (name.empty()) {
       name = unique_name(constant_name(value));
-      model_.initializers.push_back({name, from_array(stored)});
+      model_.graph.initializers.push_back({name, from_array(stored)});
     }
     return name;
   }
@@ -202,7 +203,7 @@ class Lowering final : public LowerContext {
     if (value.kind != ValueKind::Parameter)
       throw Error(ErrorKind::InvalidModel, "a value of \"" + scope() + "\" is used before it is computed");
     name = unique_name(value.name);
-    model_.initializers.push_back(
+    model_.graph.initializers.push_back(
         {name, value.type.data_type == DataType::Float32 ? in_target_type(value.source) : value.source});
     return name;
   }
@@ -241,7 +242,7 @@ class Lowering final : public LowerContext {
   void add_input(const Value& value, ValueId id) {
     names_[id] = value.name;
     used_names_.insert(value.name);
-    model_.inputs.push_back({value.name, target_type(value.type.data_type), dimensions(value.type.shape)});
+    model_.graph.inputs.push_back({value.name, target_type(value.type.data_type), dimensions(value.type.shape)});
     for (std::size_t axis = 0; axis < value.type.shape.size(); ++axis)
       if (const Dim& dim = value.type.shape[axis]; dim.is_symbol())
         symbols_.try_emplace(dim.to_string(), value.name, static_cast<std::int64_t>(axis));
@@ -250,21 +251,21 @@ class Lowering final : public LowerContext {
   /// A graph output must carry its name: the producer's output is renamed, or copied where it already has a name.
   void add_output(const GraphOutput& output) {
     std::string current = value_name(output.value);
-    const bool taken =
-        producers_.find(current) == producers_.end() ||
-        std::any_of(model_.outputs.begin(), model_.outputs.end(), [&](const auto& o) { return o.name == current; });
+    const bool taken = producers_.find(current) == producers_.end() ||
+                       std::any_of(model_.graph.outputs.begin(), model_.graph.outputs.end(),
+                                   [&](const auto& o) { return o.name == current; });
     if (taken) {
       node_ = nullptr;
       current = emit("Identity", {current});
     }
-    for (Node& node : model_.nodes) {
+    for (Node& node : model_.graph.nodes) {
       std::replace(node.inputs.begin(), node.inputs.end(), current, output.name);
       std::replace(node.outputs.begin(), node.outputs.end(), current, output.name);
     }
     producers_[output.name] = producers_[current];
     producers_.erase(current);
     std::replace(names_.begin(), names_.end(), current, output.name);
-    model_.outputs.push_back(
+    model_.graph.outputs.push_back(
         {output.name, target_type(graph_->value(output.value).type.data_type), dimensions(output.declared_shape)});
   }
 
@@ -274,10 +275,10 @@ class Lowering final : public LowerContext {
     };
     std::vector<std::int64_t> permutation = permutation_of(attributes);
     const auto producer = producers_.find(input);
-    const bool nested = producer != producers_.end() && model_.nodes[producer->second].op_type == "Transpose";
+    const bool nested = producer != producers_.end() && model_.graph.nodes[producer->second].op_type == "Transpose";
     std::string source = input;
     if (nested) {
-      const Node& inner = model_.nodes[producer->second];
+      const Node& inner = model_.graph.nodes[producer->second];
       const std::vector<std::int64_t> first = permutation_of(inner.attributes);
       for (std::int64_t& axis : permutation) axis = first[static_cast<std::size_t>(axis)];
       source = inner.inputs.front();
@@ -328,9 +329,9 @@ class Lowering final : public LowerContext {
 
   void drop_unused() {
     std::set<std::string> used;
-    for (const ValueInfo& output : model_.outputs) used.insert(output.name);
+    for (const ValueInfo& output : model_.graph.outputs) used.insert(output.name);
     std::vector<Node> kept;
-    for (auto node = model_.nodes.rbegin(); node != model_.nodes.rend(); ++node) {
+    for (auto node = model_.graph.nodes.rbegin(); node != model_.graph.nodes.rend(); ++node) {
       const bool needed =
           std::any_of(node->outputs.begin(), node->outputs.end(), [&](const auto& o) { return used.contains(o); });
       if (!needed) continue;
@@ -338,8 +339,8 @@ class Lowering final : public LowerContext {
       kept.push_back(std::move(*node));
     }
     std::reverse(kept.begin(), kept.end());
-    model_.nodes = std::move(kept);
-    std::erase_if(model_.initializers, [&](const Initializer& i) { return !used.contains(i.name); });
+    model_.graph.nodes = std::move(kept);
+    std::erase_if(model_.graph.initializers, [&](const Initializer& i) { return !used.contains(i.name); });
   }
 
   Model model_;
@@ -356,7 +357,7 @@ class Lowering final : public LowerContext {
 
 }  // namespace
 
-Model lower_graph(const Graph& graph, const Target& target) { return Lowering(graph, target).run(); }
+Model lower_graph(const onnxport::Graph& graph, const Target& target) { return Lowering(graph, target).run(); }
 
 }  // namespace onnxport::onnx
 

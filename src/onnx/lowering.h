@@ -16,6 +16,6 @@ inline constexpr int default_opset = 18;
 /// names in the checkpoint, cast to the target's type. Nodes are named after their place in the model
 /// ("/encoder/layer.0/attention/self/query/Gemm"); equal nodes are emitted once, unused ones not at all.
 /// Throws Error(InvalidArgument) when the opset is out of range.
-Model lower_graph(const Graph& graph, const Target& target);
+Model lower_graph(const onnxport::Graph& graph, const Target& target);
 
 }  // namespace onnxport::onnx

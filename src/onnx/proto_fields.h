@@ -66,6 +66,7 @@ enum class AttributeType : std::int32_t {
   Int = 2,
   String = 3,
   Tensor = 4,
+  Graph = 5,
   Floats = 6,
   Ints = 7,
 };

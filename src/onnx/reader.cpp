@@ -295,7 +295,7 @@ void read_external_data(const TensorFields& tensor, ExternalFiles& files, Tensor
   point_into(source, std::move(file), offset, size);
 }
 
-// ---- Attributes and nodes -----------------------------------------------------------------------------------------
+// ---- Attributes -----------------------------------------------------------------------------------------
 
 /// What an AttributeProto says, before it is known which of its fields counts.
 struct AttributeFields {
@@ -305,6 +305,7 @@ struct AttributeFields {
   std::int64_t i = 0;
   std::string s;
   std::optional<data_view> t;
+  std::optional<data_view> g;
   std::vector<float> floats;
   std::vector<std::int64_t> ints;
 };
@@ -331,6 +332,9 @@ AttributeFields read_attribute_fields(Message<AttributeProto> message) {
       case as_bytes(AttributeProto::t):
         attribute.t = message.get_view();
         break;
+      case as_bytes(AttributeProto::g):
+        attribute.g = message.get_view();
+        break;
       case as_fixed32(AttributeProto::floats):
         attribute.floats.push_back(message.get_float());
         break;
@@ -350,9 +354,6 @@ AttributeFields read_attribute_fields(Message<AttributeProto> message) {
   return attribute;
 }
 
-/// Keeps alive what an Opaque points to: the mapped model, or nothing if the caller of parse_model does.
-using Owner = std::shared_ptr<const void>;
-
 /// The tensor's value; nullopt for one that an Array cannot hold, such as strings.
 std::optional<Array> read_tensor_attribute(const AttributeFields& attribute) {
   if (!attribute.t) return std::nullopt;
@@ -360,55 +361,6 @@ std::optional<Array> read_tensor_attribute(const AttributeFields& attribute) {
   const auto type = data_type_from_onnx(tensor.data_type);
   if (!type || tensor.is_external) return std::nullopt;
   return read_attribute_tensor(tensor, *type);
-}
-
-Attribute read_attribute(const data_view& view, const Owner& owner) {
-  AttributeFields fields = read_attribute_fields(Message<AttributeProto>(view));
-  const auto with = [&](AttributeValue value) { return Attribute{std::move(fields.name), std::move(value)}; };
-  switch (static_cast<AttributeType>(fields.type)) {
-    case AttributeType::Float:
-      return with(fields.f);
-    case AttributeType::Int:
-      return with(fields.i);
-    case AttributeType::String:
-      return with(std::move(fields.s));
-    case AttributeType::Floats:
-      return with(std::move(fields.floats));
-    case AttributeType::Ints:
-      return with(std::move(fields.ints));
-    case AttributeType::Tensor:
-      if (auto array = read_tensor_attribute(fields)) return with(std::move(*array));
-  }
-  return with(Opaque{bytes_of(view), owner});
-}
-
-Node read_node(Message<NodeProto> message, const Owner& owner) {
-  Node node;
-  while (message.next()) {
-    switch (message.tag_and_type()) {
-      case as_bytes(NodeProto::input):
-        node.inputs.push_back(message.get_string());
-        break;
-      case as_bytes(NodeProto::output):
-        node.outputs.push_back(message.get_string());
-        break;
-      case as_bytes(NodeProto::name):
-        node.name = message.get_string();
-        break;
-      case as_bytes(NodeProto::op_type):
-        node.op_type = message.get_string();
-        break;
-      case as_bytes(NodeProto::domain):
-        node.domain = domain_of(message.get_view());
-        break;
-      case as_bytes(NodeProto::attribute):
-        node.attributes.push_back(read_attribute(message.get_view(), owner));
-        break;
-      default:
-        message.skip();
-    }
-  }
-  return node;
 }
 
 // ---- Values -------------------------------------------------------------------------------------------------------
@@ -515,53 +467,55 @@ std::optional<ValueInfo> read_inner_value(Message<ValueInfoProto> message) {
 
 // ---- Graph and model ----------------------------------------------------------------------------------------------
 
+/// Deeper subgraphs are an attack on the stack.
+constexpr int kDeepestSubgraph = 32;
+
 class ModelReader {
  public:
   ModelReader(const fs::path& directory, std::shared_ptr<const MappedFile> file)
       : file_(std::move(file)), external_files_(directory) {}
 
   Model read(std::span<const std::byte> bytes) {
-    read_model(Message<ModelProto>(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-    if (!has_graph_) fail("it contains no graph");
-    return std::move(model_);
-  }
-
- private:
-  void read_model(Message<ModelProto> message) {
+    Message<ModelProto> message(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    Model model;
+    bool has_graph = false;
     while (message.next()) {
       switch (message.tag_and_type()) {
         case as_varint(ModelProto::ir_version):
-          model_.ir_version = narrow(message.get_int64(), "The IR version");
+          model.ir_version = narrow(message.get_int64(), "The IR version");
           break;
         case as_bytes(ModelProto::producer_name):
-          model_.producer_name = message.get_string();
+          model.producer_name = message.get_string();
           break;
         case as_bytes(ModelProto::producer_version):
-          model_.producer_version = message.get_string();
+          model.producer_version = message.get_string();
           break;
         case as_bytes(ModelProto::doc_string):
-          model_.doc_string = message.get_string();
+          model.doc_string = message.get_string();
           break;
         case as_bytes(ModelProto::graph):
-          has_graph_ = true;
-          read_graph(message.get_message());
+          has_graph = true;
+          model.graph = read_graph(message.get_message(), 0);
           break;
         case as_bytes(ModelProto::opset_import):
-          read_opset_import(message.get_message());
+          read_opset_import(message.get_message(), model);
           break;
         case as_bytes(ModelProto::metadata_props):
-          model_.metadata.insert(read_entry(message.get_message()));
+          model.metadata.insert(read_entry(message.get_message()));
           break;
         case as_bytes(ModelProto::functions):
-          model_.functions.push_back({bytes_of(message.get_view()), file_});
+          model.functions.push_back({bytes_of(message.get_view()), file_});
           break;
         default:
           message.skip();
       }
     }
+    if (!has_graph) fail("it contains no graph");
+    return model;
   }
 
-  void read_opset_import(Message<OperatorSetIdProto> message) {
+ private:
+  static void read_opset_import(Message<OperatorSetIdProto> message, Model& model) {
     std::string domain;
     std::int64_t version = 0;
     while (message.next()) {
@@ -576,39 +530,97 @@ class ModelReader {
           message.skip();
       }
     }
-    model_.opset_imports[domain] = narrow(version, "The opset version of domain '" + domain + "'");
+    model.opset_imports[domain] = narrow(version, "The opset version of domain '" + domain + "'");
   }
 
-  void read_graph(Message<GraphProto> message) {
+  Graph read_graph(Message<GraphProto> message, int depth) {
+    if (depth > kDeepestSubgraph)
+      fail("its subgraphs are nested more than " + std::to_string(kDeepestSubgraph) + " deep");
+    Graph graph;
+    graph.name.clear();
     while (message.next()) {
       switch (message.tag_and_type()) {
         case as_bytes(GraphProto::node):
-          model_.nodes.push_back(read_node(message.get_message(), file_));
+          graph.nodes.push_back(read_node(message.get_message(), depth));
           break;
         case as_bytes(GraphProto::name):
-          model_.graph_name = message.get_string();
+          graph.name = message.get_string();
           break;
         case as_bytes(GraphProto::doc_string):
-          model_.graph_doc_string = message.get_string();
+          graph.doc_string = message.get_string();
           break;
         case as_bytes(GraphProto::initializer):
-          model_.initializers.push_back(read_initializer(message.get_message()));
+          graph.initializers.push_back(read_initializer(message.get_message()));
           break;
         case as_bytes(GraphProto::sparse_initializer):
           fail("it has sparse initializers, which onnxport does not support");
         case as_bytes(GraphProto::input):
-          model_.inputs.push_back(read_graph_value(message.get_message()));
+          graph.inputs.push_back(read_graph_value(message.get_message()));
           break;
         case as_bytes(GraphProto::output):
-          model_.outputs.push_back(read_graph_value(message.get_message()));
+          graph.outputs.push_back(read_graph_value(message.get_message()));
           break;
         case as_bytes(GraphProto::value_info):
-          if (auto value = read_inner_value(message.get_message())) model_.value_infos.push_back(std::move(*value));
+          if (auto value = read_inner_value(message.get_message())) graph.value_infos.push_back(std::move(*value));
           break;
         default:
           message.skip();
       }
     }
+    return graph;
+  }
+
+  Node read_node(Message<NodeProto> message, int depth) {
+    Node node;
+    while (message.next()) {
+      switch (message.tag_and_type()) {
+        case as_bytes(NodeProto::input):
+          node.inputs.push_back(message.get_string());
+          break;
+        case as_bytes(NodeProto::output):
+          node.outputs.push_back(message.get_string());
+          break;
+        case as_bytes(NodeProto::name):
+          node.name = message.get_string();
+          break;
+        case as_bytes(NodeProto::op_type):
+          node.op_type = message.get_string();
+          break;
+        case as_bytes(NodeProto::domain):
+          node.domain = domain_of(message.get_view());
+          break;
+        case as_bytes(NodeProto::attribute):
+          node.attributes.push_back(read_attribute(message.get_view(), depth));
+          break;
+        default:
+          message.skip();
+      }
+    }
+    return node;
+  }
+
+  Attribute read_attribute(const data_view& view, int depth) {
+    AttributeFields fields = read_attribute_fields(Message<AttributeProto>(view));
+    const auto with = [&](AttributeValue value) { return Attribute{std::move(fields.name), std::move(value)}; };
+    switch (static_cast<AttributeType>(fields.type)) {
+      case AttributeType::Float:
+        return with(fields.f);
+      case AttributeType::Int:
+        return with(fields.i);
+      case AttributeType::String:
+        return with(std::move(fields.s));
+      case AttributeType::Floats:
+        return with(std::move(fields.floats));
+      case AttributeType::Ints:
+        return with(std::move(fields.ints));
+      case AttributeType::Tensor:
+        if (auto array = read_tensor_attribute(fields)) return with(std::move(*array));
+        break;
+      case AttributeType::Graph:
+        if (fields.g) return with(Subgraph(read_graph(Message<GraphProto>(*fields.g), depth + 1)));
+        break;
+    }
+    return with(Opaque{bytes_of(view), file_});
   }
 
   Initializer read_initializer(Message<TensorProto> message) {
@@ -639,10 +651,8 @@ class ModelReader {
     }
   }
 
-  std::shared_ptr<const MappedFile> file_;
+  std::shared_ptr<const MappedFile> file_;  ///< null if the caller of parse_model keeps the bytes alive
   ExternalFiles external_files_;
-  Model model_;
-  bool has_graph_ = false;
 };
 
 /// Runs `parse` and begins the messages of its errors with `complaint`.
@@ -654,18 +664,6 @@ auto complaining(const std::string& complaint, Parse parse) {
     fail(complaint + ": it is truncated or malformed");
   } catch (const Error& error) {
     fail(complaint + ": " + error.what());
-  }
-}
-
-// ---- Subgraphs ----------------------------------------------------------------------------------------------------
-
-void append_graph_nodes(Message<GraphProto> message, const Owner& owner, std::vector<Node>& nodes) {
-  while (message.next()) {
-    if (message.tag_and_type() == as_bytes(GraphProto::node)) {
-      nodes.push_back(read_node(message.get_message(), owner));
-    } else {
-      message.skip();
-    }
   }
 }
 
@@ -686,27 +684,6 @@ Model parse_model(std::span<const std::byte> bytes, const fs::path& path, std::s
     if (bytes.size() > kLargestModelFile) fail("it is larger than protobuf's limit of 2 GB");
     return ModelReader(path.parent_path(), std::move(file)).read(bytes);
   });
-}
-
-std::vector<Node> subgraph_nodes(const Attribute& attribute) {
-  std::vector<Node> nodes;
-  const auto* opaque = std::get_if<Opaque>(&attribute.value);
-  if (opaque == nullptr) return nodes;
-  complaining("The subgraph '" + attribute.name + "' cannot be read", [&] {
-    Message<AttributeProto> message(reinterpret_cast<const char*>(opaque->serialized.data()),
-                                    opaque->serialized.size());
-    while (message.next()) {
-      switch (message.tag_and_type()) {
-        case as_bytes(AttributeProto::g):
-        case as_bytes(AttributeProto::graphs):
-          append_graph_nodes(message.get_message(), opaque->owner, nodes);
-          break;
-        default:
-          message.skip();
-      }
-    }
-  });
-  return nodes;
 }
 
 }  // namespace onnxport::onnx

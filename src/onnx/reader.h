@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "core/mapped_file.h"
 #include "onnx/model.h"
@@ -13,19 +12,16 @@ namespace onnxport::onnx {
 
 /// Reads an ONNX file's structure; weights stay in the mapped file. External data is mapped, too: a source has neither
 /// bytes nor a computation if its external file is missing or too short.
-/// Subgraphs, functions and attributes of rarer kinds are kept unread (Opaque); doc strings and metadata of nodes and
-/// values are dropped.
+/// Functions and attributes of rarer kinds are kept unread (Opaque); doc strings and metadata of nodes and values are
+/// dropped.
 /// Throws Error(InvalidModel): not readable, truncated or malformed, sizes that contradict, external data outside the
-/// model's directory, element types or sparse initializers that onnxport does not know.
+/// model's directory, element types or sparse initializers that onnxport does not know, subgraphs
+/// nested too deep.
 Model read_model(const std::filesystem::path& path);
 
 /// The same of bytes in memory. `path` names the model in messages, and its directory is where external data lies.
 /// The model's weights lie in `bytes`, which `file` keeps alive; without one, the caller does.
 Model parse_model(std::span<const std::byte> bytes, const std::filesystem::path& path,
                   std::shared_ptr<const MappedFile> file = nullptr);
-
-/// Nodes of the graphs that an attribute of If, Loop or Scan holds; none for other attributes.
-/// Throws Error(InvalidModel) if they are malformed.
-std::vector<Node> subgraph_nodes(const Attribute& attribute);
 
 }  // namespace onnxport::onnx

@@ -150,10 +150,13 @@ std::vector<fs::path> files_below(const fs::path& root) {
 /// Names of the files that a model's initializers lie in. None if the file is no model: it may be anybody's.
 std::set<std::string> external_data_of(const fs::path& model_path) try {
   std::set<std::string> names;
-  for (const Initializer& initializer : read_model(model_path).initializers) {
-    const auto& file = initializer.source.file;
-    if (file && file->path() != model_path) names.insert(file->path().lexically_relative(model_path.parent_path()));
-  }
+  const Model model = read_model(model_path);
+  for_each_graph(model.graph, [&](const Graph& graph) {
+    for (const Initializer& initializer : graph.initializers) {
+      const auto& file = initializer.source.file;
+      if (file && file->path() != model_path) names.insert(file->path().lexically_relative(model_path.parent_path()));
+    }
+  });
   return names;
 } catch (const Error&) {
   return {};

@@ -151,35 +151,29 @@ bool clone_file(const fs::path& target, const fs::path& link) {
 
 }  // namespace
 
-WeightPlan plan_inline(const Model& model) {
-  WeightPlan plan;
-  plan.locations.resize(model.initializers.size());
-  return plan;
-}
-
 WeightPlan plan_external(const Model& model, const fs::path& path) {
-  WeightPlan plan = plan_inline(model);
+  WeightPlan plan;
   DataFileLayout layout(plan, path);
-  for (std::size_t i = 0; i < model.initializers.size(); ++i) {
-    const TensorSource& source = model.initializers[i].source;
-    if (goes_outside(source)) plan.locations[i] = layout.place(source);
-  }
+  for_each_graph(model.graph, [&](const Graph& graph) {
+    for (const Initializer& initializer : graph.initializers)
+      if (goes_outside(initializer.source)) plan.locations.emplace(&initializer, layout.place(initializer.source));
+  });
   return plan;
 }
 
 WeightPlan plan_reference(const Model& model, const fs::path& path, const WriteOptions& options) {
-  WeightPlan plan = plan_inline(model);
+  WeightPlan plan;
   DataFileLayout layout(plan, path);
   CheckpointLinks links(plan, path, options.destination);
-  for (std::size_t i = 0; i < model.initializers.size(); ++i) {
-    const TensorSource& source = model.initializers[i].source;
-    if (!goes_outside(source)) continue;
-    if (can_be_referred_to(source)) {
-      plan.locations[i] = ExternalLocation{links.name_of(*source.file), source.file_offset};
-    } else {
-      plan.locations[i] = layout.place(source);
+  for_each_graph(model.graph, [&](const Graph& graph) {
+    for (const Initializer& initializer : graph.initializers) {
+      const TensorSource& source = initializer.source;
+      if (!goes_outside(source)) continue;
+      plan.locations.emplace(&initializer, can_be_referred_to(source)
+                                               ? ExternalLocation{links.name_of(*source.file), source.file_offset}
+                                               : layout.place(source));
     }
-  }
+  });
   return plan;
 }
 

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,8 +20,8 @@ struct ExternalLocation {
 
 /// Where the bytes of a model's initializers go.
 struct WeightPlan {
-  /// For each initializer: nullopt if it lies in the model file.
-  std::vector<std::optional<ExternalLocation>> locations;
+  /// Those that do not lie in the model file, of all graphs. The initializers belong to the model.
+  std::map<const Initializer*, ExternalLocation> locations;
 
   /// The file beside the model: what lies at which offset, in ascending order; the sources belong to the model.
   std::string data_file_name;
@@ -32,7 +32,6 @@ struct WeightPlan {
   std::vector<std::pair<std::string, std::filesystem::path>> links;
 };
 
-WeightPlan plan_inline(const Model& model);
 WeightPlan plan_external(const Model& model, const std::filesystem::path& path);
 /// Throws Error(InvalidArgument) if a checkpoint file is no longer there.
 WeightPlan plan_reference(const Model& model, const std::filesystem::path& path, const WriteOptions& options);

@@ -1,8 +1,10 @@
 #include "onnx/writer.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include <protozero/pbf_builder.hpp>
@@ -31,10 +33,16 @@ struct Piece {
   std::uint64_t size() const { return bytes.size() + (payload ? payload->byte_size() : 0); }
 };
 
-std::uint64_t total_size(const std::vector<Piece>& pieces) {
+using Pieces = std::vector<Piece>;
+
+std::uint64_t total_size(const Pieces& pieces) {
   std::uint64_t size = 0;
   for (const Piece& piece : pieces) size += piece.size();
   return size;
+}
+
+void append(Pieces& pieces, Pieces more) {
+  pieces.insert(pieces.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
 
 /// Tag and length of a field whose content follows in other pieces; protozero's writers want the content at once.
@@ -43,6 +51,16 @@ void append_field_header(std::string& buffer, Field field, std::uint64_t length)
   using protozero::pbf_wire_type;
   protozero::add_varint_to_buffer(&buffer, protozero::tag_and_type(field, pbf_wire_type::length_delimited));
   protozero::add_varint_to_buffer(&buffer, length);
+}
+
+/// The pieces as the content of a field.
+template <typename Field>
+Pieces as_field(Field field, Pieces content) {
+  Piece header;
+  append_field_header(header.bytes, field, total_size(content));
+  Pieces pieces{std::move(header)};
+  append(pieces, std::move(content));
+  return pieces;
 }
 
 /// Optional strings are left out when empty, as protobuf's own writers do for fields that were never set.
@@ -144,16 +162,43 @@ void add_attribute(Builder<NodeProto>& node, const std::string&, const Opaque& v
   add_opaque(node, NodeProto::attribute, value);
 }
 
-void add_node(Builder<GraphProto>& graph, const Node& node) {
-  Builder<NodeProto> message(graph, GraphProto::node);
-  for (const std::string& input : node.inputs) message.add_string(NodeProto::input, input);
-  for (const std::string& output : node.outputs) message.add_string(NodeProto::output, output);
-  add_optional(message, NodeProto::name, node.name);
-  message.add_string(NodeProto::op_type, node.op_type);
-  for (const auto& [name, value] : node.attributes) {
-    std::visit([&](const auto& alternative) { add_attribute(message, name, alternative); }, value);
+Pieces encode_graph(const Graph& graph, const WeightPlan& plan);
+
+Pieces encode_attribute(const std::string& name, const Subgraph& subgraph, const WeightPlan& plan) {
+  Pieces pieces(1);
+  Builder<AttributeProto>(pieces.back().bytes).add_string(AttributeProto::name, name);
+  append(pieces, as_field(AttributeProto::g, encode_graph(*subgraph, plan)));
+  Builder<AttributeProto>(pieces.emplace_back().bytes)
+      .add_int32(AttributeProto::type, static_cast<std::int32_t>(AttributeType::Graph));
+  return pieces;
+}
+
+Pieces encode_node(const Node& node, const WeightPlan& plan) {
+  Pieces pieces(1);
+  {
+    Builder<NodeProto> message(pieces.back().bytes);
+    for (const std::string& input : node.inputs) message.add_string(NodeProto::input, input);
+    for (const std::string& output : node.outputs) message.add_string(NodeProto::output, output);
+    add_optional(message, NodeProto::name, node.name);
+    message.add_string(NodeProto::op_type, node.op_type);
   }
-  add_optional(message, NodeProto::domain, node.domain);
+  for (const Attribute& attribute : node.attributes) {
+    if (const auto* subgraph = std::get_if<Subgraph>(&attribute.value)) {
+      append(pieces, as_field(NodeProto::attribute, encode_attribute(attribute.name, *subgraph, plan)));
+      pieces.emplace_back();
+      continue;
+    }
+    Builder<NodeProto> message(pieces.back().bytes);
+    std::visit(
+        [&](const auto& value) {
+          if constexpr (!std::is_same_v<std::decay_t<decltype(value)>, Subgraph>)
+            add_attribute(message, attribute.name, value);
+        },
+        attribute.value);
+  }
+  Builder<NodeProto> tail(pieces.back().bytes);
+  add_optional(tail, NodeProto::domain, node.domain);
+  return pieces;
 }
 
 Piece encode_inline_initializer(const Initializer& initializer) {
@@ -189,34 +234,32 @@ Piece encode_external_initializer(const Initializer& initializer, const External
 }
 
 /// The fields of GraphProto in the order of their numbers, as protobuf's own writers put them.
-std::vector<Piece> encode_graph(const Model& model, const WeightPlan& plan) {
-  std::vector<Piece> pieces(1);
-  Builder<GraphProto> head(pieces.front().bytes);
-  for (const Node& node : model.nodes) add_node(head, node);
-  head.add_string(GraphProto::name, model.graph_name);
+Pieces encode_graph(const Graph& graph, const WeightPlan& plan) {
+  Pieces pieces;
+  for (const Node& node : graph.nodes) append(pieces, as_field(GraphProto::node, encode_node(node, plan)));
+  Builder<GraphProto>(pieces.emplace_back().bytes).add_string(GraphProto::name, graph.name);
 
-  for (std::size_t i = 0; i < model.initializers.size(); ++i) {
-    const auto& location = plan.locations[i];
-    pieces.push_back(location ? encode_external_initializer(model.initializers[i], *location)
-                              : encode_inline_initializer(model.initializers[i]));
+  for (const Initializer& initializer : graph.initializers) {
+    const auto location = plan.locations.find(&initializer);
+    pieces.push_back(location == plan.locations.end() ? encode_inline_initializer(initializer)
+                                                      : encode_external_initializer(initializer, location->second));
   }
 
   Builder<GraphProto> tail(pieces.emplace_back().bytes);
-  add_optional(tail, GraphProto::doc_string, model.graph_doc_string);
-  for (const ValueInfo& value : model.inputs) add_value_info(tail, GraphProto::input, value);
-  for (const ValueInfo& value : model.outputs) add_value_info(tail, GraphProto::output, value);
-  for (const ValueInfo& value : model.value_infos) add_value_info(tail, GraphProto::value_info, value);
+  add_optional(tail, GraphProto::doc_string, graph.doc_string);
+  for (const ValueInfo& value : graph.inputs) add_value_info(tail, GraphProto::input, value);
+  for (const ValueInfo& value : graph.outputs) add_value_info(tail, GraphProto::output, value);
+  for (const ValueInfo& value : graph.value_infos) add_value_info(tail, GraphProto::value_info, value);
   return pieces;
 }
 
-Piece encode_model_head(const Model& model, std::uint64_t graph_size) {
+Piece encode_model_head(const Model& model) {
   Piece piece;
   Builder<ModelProto> message(piece.bytes);
   message.add_int64(ModelProto::ir_version, model.ir_version);
   add_optional(message, ModelProto::producer_name, model.producer_name);
   add_optional(message, ModelProto::producer_version, model.producer_version);
   add_optional(message, ModelProto::doc_string, model.doc_string);
-  append_field_header(piece.bytes, ModelProto::graph, graph_size);
   return piece;
 }
 
@@ -233,9 +276,9 @@ Piece encode_model_tail(const Model& model) {
   return piece;
 }
 
-std::vector<Piece> encode_model(const Model& model, const WeightPlan& plan) {
-  std::vector<Piece> pieces = encode_graph(model, plan);
-  pieces.insert(pieces.begin(), encode_model_head(model, total_size(pieces)));
+Pieces encode_model(const Model& model, const WeightPlan& plan) {
+  Pieces pieces{encode_model_head(model)};
+  append(pieces, as_field(ModelProto::graph, encode_graph(model.graph, plan)));
   pieces.push_back(encode_model_tail(model));
   return pieces;
 }
@@ -243,43 +286,47 @@ std::vector<Piece> encode_model(const Model& model, const WeightPlan& plan) {
 /// A model and where its weights go, ready to be written.
 struct EncodedModel {
   WeightPlan plan;
-  std::vector<Piece> pieces;
+  Pieces pieces;
 };
 
 EncodedModel encode(const Model& model, WeightPlan plan) {
-  std::vector<Piece> pieces = encode_model(model, plan);
+  Pieces pieces = encode_model(model, plan);
   return {std::move(plan), std::move(pieces)};
 }
 
 EncodedModel encode(const Model& model, const fs::path& path, const WriteOptions& options) {
   if (options.weights == WeightStorage::Reference) return encode(model, plan_reference(model, path, options));
   if (options.weights == WeightStorage::Automatic) {
-    EncodedModel encoded = encode(model, plan_inline(model));
+    EncodedModel encoded = encode(model, WeightPlan{});
     if (total_size(encoded.pieces) <= kLargestModelFile) return encoded;
   }
   return encode(model, plan_external(model, path));
 }
 
-void check_sources(const Model& model) {
-  for (const Initializer& initializer : model.initializers) {
-    const TensorSource& source = initializer.source;
-    const bool is_computed = source.bytes.empty() && source.compute;
-    if (is_computed || source.bytes.size() == source.byte_size()) continue;
-    throw Error(ErrorKind::InvalidArgument,
-                "Initializer " + initializer.name + " has " + std::to_string(source.bytes.size()) + " bytes where " +
-                    std::to_string(source.byte_size()) +
-                    " are needed. If the model was read from a file, its external data is missing or too short");
-  }
+void check_source(const Initializer& initializer) {
+  const TensorSource& source = initializer.source;
+  const bool is_computed = source.bytes.empty() && source.compute;
+  if (is_computed || source.bytes.size() == source.byte_size()) return;
+  throw Error(ErrorKind::InvalidArgument,
+              "Initializer " + initializer.name + " has " + std::to_string(source.bytes.size()) + " bytes where " +
+                  std::to_string(source.byte_size()) +
+                  " are needed. If the model was read from a file, its external data is missing or too short");
 }
 
-void check_size(const std::vector<Piece>& pieces, const fs::path& path) {
+void check_sources(const Model& model) {
+  for_each_graph(model.graph, [](const Graph& graph) {
+    for (const Initializer& initializer : graph.initializers) check_source(initializer);
+  });
+}
+
+void check_size(const Pieces& pieces, const fs::path& path) {
   if (const std::uint64_t size = total_size(pieces); size > kLargestModelFile) {
     throw Error(ErrorKind::OutputFailed, "Cannot write " + path.string() + ": without its weights the graph has " +
                                              std::to_string(size) + " bytes, more than protobuf's limit of 2 GB");
   }
 }
 
-void write_model_file(const fs::path& path, const std::vector<Piece>& pieces, const OutputFile::Progress& progress,
+void write_model_file(const fs::path& path, const Pieces& pieces, const OutputFile::Progress& progress,
                       const MappedFiles& mapped_files) {
   OutputFile file(path, progress, mapped_files);
   for (const Piece& piece : pieces) {

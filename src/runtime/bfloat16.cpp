@@ -25,20 +25,20 @@ void widen(onnx::Attribute& attribute) {
 
 bool has_bfloat16(const onnx::Model& model) {
   const auto is_bfloat16 = [](const onnx::ValueInfo& value) { return value.data_type == DataType::BFloat16; };
-  return std::any_of(model.inputs.begin(), model.inputs.end(), is_bfloat16) ||
-         std::any_of(model.outputs.begin(), model.outputs.end(), is_bfloat16) ||
-         std::any_of(model.initializers.begin(), model.initializers.end(), [](const onnx::Initializer& initializer) {
-           return initializer.source.data_type == DataType::BFloat16;
-         });
+  return std::any_of(model.graph.inputs.begin(), model.graph.inputs.end(), is_bfloat16) ||
+         std::any_of(model.graph.outputs.begin(), model.graph.outputs.end(), is_bfloat16) ||
+         std::any_of(
+             model.graph.initializers.begin(), model.graph.initializers.end(),
+             [](const onnx::Initializer& initializer) { return initializer.source.data_type == DataType::BFloat16; });
 }
 
 onnx::Model without_bfloat16(onnx::Model model) {
-  for (auto* values : {&model.inputs, &model.outputs, &model.value_infos})
+  for (auto* values : {&model.graph.inputs, &model.graph.outputs, &model.graph.value_infos})
     for (onnx::ValueInfo& value : *values) widen(value.data_type);
-  for (onnx::Initializer& initializer : model.initializers)
+  for (onnx::Initializer& initializer : model.graph.initializers)
     if (initializer.source.data_type == DataType::BFloat16)
       initializer.source = cast(initializer.source, DataType::Float32);
-  for (onnx::Node& node : model.nodes)
+  for (onnx::Node& node : model.graph.nodes)
     for (onnx::Attribute& attribute : node.attributes) widen(attribute);
   return model;
 }

@@ -58,7 +58,7 @@ std::unique_ptr<TemporaryDirectory> export_checkpoint(const fs::path& checkpoint
 /// Locations of a model's external data, relative to its directory.
 std::set<std::string> external_locations(const onnx::Model& model) {
   std::set<std::string> locations;
-  for (const onnx::Initializer& initializer : model.initializers)
+  for (const onnx::Initializer& initializer : model.graph.initializers)
     if (!initializer.location.empty()) locations.insert(initializer.location);
   return locations;
 }
@@ -69,7 +69,7 @@ void check_data(const fs::path& file, const onnx::Model& model) {
     if (std::error_code error; !fs::is_regular_file(file.parent_path() / location, error))
       throw Error(ErrorKind::InvalidModel, file.string() + " has its weights in " + quote_json(location) +
                                                ", which is missing: it belongs into the same directory");
-  for (const onnx::Initializer& initializer : model.initializers)
+  for (const onnx::Initializer& initializer : model.graph.initializers)
     if (!initializer.location.empty() && initializer.source.bytes.size() != initializer.source.byte_size())
       throw Error(ErrorKind::InvalidModel, (file.parent_path() / initializer.location).string() +
                                                " is too short: it lacks the end of the weights of " +

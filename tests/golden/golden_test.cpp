@@ -111,8 +111,8 @@ TEST_P(Golden, ReproducesTransformers) {
   const FixtureFile& file = GetParam();
   const BuiltModel built = build(file);
   const onnx::Model model = onnx::lower_graph(*built.graph, {});
-  expect_signature(model.inputs, file.metadata.at("inputs"), "input");
-  expect_signature(model.outputs, file.metadata.at("outputs"), "output");
+  expect_signature(model.graph.inputs, file.metadata.at("inputs"), "input");
+  expect_signature(model.graph.outputs, file.metadata.at("outputs"), "output");
   const Session session = load(file, model);
   const double atol = std::stod(file.metadata.at("atol"));
   int index = 0;

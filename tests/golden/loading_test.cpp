@@ -77,6 +77,7 @@ void print(std::ostream& out, const std::string& value) { out << value; }
 void print(std::ostream& out, const Array& value) {
   out.write(reinterpret_cast<const char*>(value.bytes().data()), static_cast<std::streamsize>(value.bytes().size()));
 }
+void print(std::ostream&, const onnx::Subgraph&) { throw std::logic_error("no lowering writes a subgraph"); }
 void print(std::ostream&, const onnx::Opaque&) { throw std::logic_error("no lowering writes an opaque attribute"); }
 template <typename T>
 void print(std::ostream& out, const std::vector<T>& values) {
@@ -89,13 +90,13 @@ void print(std::ostream& out, const std::vector<T>& values) {
 /// All that a config changes about a graph: everything but the values of weights.
 std::string describe(const onnx::Model& model) {
   std::ostringstream text;
-  for (const onnx::ValueInfo& input : model.inputs) text << "input " << input.name << "\n";
-  for (const onnx::Initializer& initializer : model.initializers) {
+  for (const onnx::ValueInfo& input : model.graph.inputs) text << "input " << input.name << "\n";
+  for (const onnx::Initializer& initializer : model.graph.initializers) {
     text << initializer.name << shape_to_string(initializer.source.shape);
     if (initializer.source.element_count() == 1) print(text, materialize(initializer.source));
     text << "\n";
   }
-  for (const onnx::Node& node : model.nodes) {
+  for (const onnx::Node& node : model.graph.nodes) {
     text << node.op_type;
     for (const std::string& name : node.inputs) text << " " << name;
     text << " ->";

@@ -153,16 +153,16 @@ TEST_F(ModelTest, HiddenStatesAndAttentionsOfTheGraph) {
 
   // The same model with copies of its outputs under the names of hidden states and attentions.
   onnx::Model model = onnx::read_model(directory / "model.onnx");
-  const std::vector<onnx::ValueInfo> outputs = model.outputs;
+  const std::vector<onnx::ValueInfo> outputs = model.graph.outputs;
   const auto add_copy = [&](const onnx::ValueInfo& output, const std::string& name) {
     onnx::Node copy;
     copy.op_type = "Identity";
     copy.name = name;
     copy.inputs = {output.name};
     copy.outputs = {name};
-    model.nodes.push_back(std::move(copy));
-    model.outputs.push_back(output);
-    model.outputs.back().name = name;
+    model.graph.nodes.push_back(std::move(copy));
+    model.graph.outputs.push_back(output);
+    model.graph.outputs.back().name = name;
   };
   add_copy(outputs.at(1), "hidden_states.1");
   add_copy(outputs.at(0), "hidden_states.0");

@@ -15,9 +15,9 @@ class OnnxInspectTest : public TemporaryDirectoryTest {
   static Model example() {
     Model model = small_model(from_array(counting({30, 100})));
     model.metadata["task"] = "text-classification";
-    model.initializers.push_back({"bias", from_array(counting({4}))});
-    for (int i = 0; i < 3; ++i) model.nodes.push_back({"MatMul", "", "", {"x", "weight"}, {"h"}, {}});
-    model.nodes.push_back({"QuickGelu", "com.microsoft", "", {"x"}, {"z"}, {}});
+    model.graph.initializers.push_back({"bias", from_array(counting({4}))});
+    for (int i = 0; i < 3; ++i) model.graph.nodes.push_back({"MatMul", "", "", {"x", "weight"}, {"h"}, {}});
+    model.graph.nodes.push_back({"QuickGelu", "com.microsoft", "", {"x"}, {"z"}, {}});
     return model;
   }
 };
@@ -92,14 +92,14 @@ TEST_F(OnnxInspectTest, ReportsMissingExternalData) {
 
 TEST_F(OnnxInspectTest, SumsUpSmallerTensors) {
   Model model = example();
-  for (int i = 0; i < 40; ++i) model.initializers.push_back({"t" + std::to_string(i), from_array(counting({1}))});
+  for (int i = 0; i < 40; ++i) model.graph.initializers.push_back({"t" + std::to_string(i), from_array(counting({1}))});
   const std::string drawing = format_inspection(inspect(model));
   EXPECT_NE(drawing.find("… and 27 smaller ones"), std::string::npos) << drawing;
 }
 
 TEST_F(OnnxInspectTest, UnknownShapesAndEmptyModelsAreDrawn) {
   Model model;
-  model.outputs = {{"y", DataType::Float32, {}, false}, {"z", DataType::Float32, {std::string()}}};
+  model.graph.outputs = {{"y", DataType::Float32, {}, false}, {"z", DataType::Float32, {std::string()}}};
   const std::string drawing = format_inspection(inspect(model));
   EXPECT_NE(drawing.find("y  float32  of unknown rank"), std::string::npos) << drawing;
   EXPECT_NE(drawing.find("z  float32  [?]"), std::string::npos) << drawing;

@@ -78,10 +78,10 @@ inline Model small_model(TensorSource weight) {
   model.producer_name = "onnxport";
   model.producer_version = "1.2";
   model.opset_imports = {{"", 17}, {"com.microsoft", 1}};
-  model.inputs = {{"x", DataType::Float32, {std::string("batch_size"), std::int64_t{4}}}};
-  model.outputs = {{"y", DataType::Float32, {std::string("batch_size"), std::int64_t{4}}}};
-  model.initializers = {{"weight", std::move(weight)}};
-  model.nodes = {
+  model.graph.inputs = {{"x", DataType::Float32, {std::string("batch_size"), std::int64_t{4}}}};
+  model.graph.outputs = {{"y", DataType::Float32, {std::string("batch_size"), std::int64_t{4}}}};
+  model.graph.initializers = {{"weight", std::move(weight)}};
+  model.graph.nodes = {
       {.op_type = "Add", .domain = "", .name = "add", .inputs = {"x", "weight"}, .outputs = {"y"}, .attributes = {}}};
   return model;
 }

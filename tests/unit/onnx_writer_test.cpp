@@ -35,8 +35,8 @@ class OnnxWriterTest : public TemporaryDirectoryTest {
 
   static Model model_with(const Tensors& tensors) {
     Model model = small_model(tensors.begin()->second);
-    model.initializers.clear();
-    for (const auto& [name, source] : tensors) model.initializers.push_back({name, source});
+    model.graph.initializers.clear();
+    for (const auto& [name, source] : tensors) model.graph.initializers.push_back({name, source});
     return model;
   }
 
@@ -47,21 +47,21 @@ class OnnxWriterTest : public TemporaryDirectoryTest {
   }
 
   static const Initializer& find(const Model& model, std::string_view name) {
-    for (const Initializer& initializer : model.initializers) {
+    for (const Initializer& initializer : model.graph.initializers) {
       if (initializer.name == name) return initializer;
     }
     throw std::out_of_range(std::string(name));
   }
 
   static void expect_same_initializers(const Model& expected, const Model& actual) {
-    ASSERT_EQ(expected.initializers.size(), actual.initializers.size());
-    for (std::size_t i = 0; i < expected.initializers.size(); ++i) {
-      const std::string& name = expected.initializers[i].name;
-      const TensorSource& source = expected.initializers[i].source;
-      EXPECT_EQ(actual.initializers[i].name, name);
-      EXPECT_EQ(actual.initializers[i].source.shape, source.shape) << name;
-      EXPECT_EQ(actual.initializers[i].source.data_type, source.data_type) << name;
-      EXPECT_EQ(content(actual.initializers[i].source), content(source)) << name;
+    ASSERT_EQ(expected.graph.initializers.size(), actual.graph.initializers.size());
+    for (std::size_t i = 0; i < expected.graph.initializers.size(); ++i) {
+      const std::string& name = expected.graph.initializers[i].name;
+      const TensorSource& source = expected.graph.initializers[i].source;
+      EXPECT_EQ(actual.graph.initializers[i].name, name);
+      EXPECT_EQ(actual.graph.initializers[i].source.shape, source.shape) << name;
+      EXPECT_EQ(actual.graph.initializers[i].source.data_type, source.data_type) << name;
+      EXPECT_EQ(content(actual.graph.initializers[i].source), content(source)) << name;
     }
   }
 };
@@ -69,24 +69,24 @@ class OnnxWriterTest : public TemporaryDirectoryTest {
 TEST_F(OnnxWriterTest, StructureSurvivesARoundTrip) {
   Model model = small_model(from_array(counting({4})));
   model.doc_string = "a model";
-  model.graph_name = "g";
-  model.graph_doc_string = "a graph";
+  model.graph.name = "g";
+  model.graph.doc_string = "a graph";
   model.metadata = {{"task", "text-classification"}, {"", ""}};
-  model.inputs.push_back({"mask", DataType::Int64, {std::string(), std::int64_t{0}}});
-  model.outputs.push_back({"scalar", DataType::Bool, {}});
-  model.value_infos.push_back({"inner", DataType::Float16, {}, false});
-  model.nodes.push_back({.op_type = "Everything",
-                         .domain = "com.microsoft",
-                         .name = "",
-                         .inputs = {"x", "", "weight"},
-                         .outputs = {"inner", ""},
-                         .attributes = {{"i", std::int64_t{-3}},
-                                        {"f", 0.5F},
-                                        {"s", std::string("a\0b", 3)},
-                                        {"ints", std::vector<std::int64_t>{1, -2, 3}},
-                                        {"floats", std::vector<float>{0, -1.5F}},
-                                        {"no_ints", std::vector<std::int64_t>{}},
-                                        {"tensor", counting({2, 3})}}});
+  model.graph.inputs.push_back({"mask", DataType::Int64, {std::string(), std::int64_t{0}}});
+  model.graph.outputs.push_back({"scalar", DataType::Bool, {}});
+  model.graph.value_infos.push_back({"inner", DataType::Float16, {}, false});
+  model.graph.nodes.push_back({.op_type = "Everything",
+                               .domain = "com.microsoft",
+                               .name = "",
+                               .inputs = {"x", "", "weight"},
+                               .outputs = {"inner", ""},
+                               .attributes = {{"i", std::int64_t{-3}},
+                                              {"f", 0.5F},
+                                              {"s", std::string("a\0b", 3)},
+                                              {"ints", std::vector<std::int64_t>{1, -2, 3}},
+                                              {"floats", std::vector<float>{0, -1.5F}},
+                                              {"no_ints", std::vector<std::int64_t>{}},
+                                              {"tensor", counting({2, 3})}}});
   write_model(model, directory_ / "model.onnx", {});
   const Model read = read_model(directory_ / "model.onnx");
 
@@ -96,8 +96,8 @@ TEST_F(OnnxWriterTest, StructureSurvivesARoundTrip) {
   EXPECT_EQ(read.doc_string, "a model");
   EXPECT_EQ(read.opset_imports, model.opset_imports);
   EXPECT_EQ(read.metadata, model.metadata);
-  EXPECT_EQ(read.graph_name, "g");
-  EXPECT_EQ(read.graph_doc_string, "a graph");
+  EXPECT_EQ(read.graph.name, "g");
+  EXPECT_EQ(read.graph.doc_string, "a graph");
 
   const auto expect_same_values = [](const std::vector<ValueInfo>& actual, const std::vector<ValueInfo>& expected) {
     ASSERT_EQ(actual.size(), expected.size());
@@ -108,19 +108,19 @@ TEST_F(OnnxWriterTest, StructureSurvivesARoundTrip) {
       EXPECT_EQ(actual[i].has_shape, expected[i].has_shape);
     }
   };
-  expect_same_values(read.inputs, model.inputs);
-  expect_same_values(read.outputs, model.outputs);
-  expect_same_values(read.value_infos, model.value_infos);
+  expect_same_values(read.graph.inputs, model.graph.inputs);
+  expect_same_values(read.graph.outputs, model.graph.outputs);
+  expect_same_values(read.graph.value_infos, model.graph.value_infos);
 
-  ASSERT_EQ(read.nodes.size(), 2U);
-  const Node& node = read.nodes[1];
+  ASSERT_EQ(read.graph.nodes.size(), 2U);
+  const Node& node = read.graph.nodes[1];
   EXPECT_EQ(node.op_type, "Everything");
   EXPECT_EQ(node.domain, "com.microsoft");
-  EXPECT_EQ(node.inputs, model.nodes[1].inputs);
-  EXPECT_EQ(node.outputs, model.nodes[1].outputs);
+  EXPECT_EQ(node.inputs, model.graph.nodes[1].inputs);
+  EXPECT_EQ(node.outputs, model.graph.nodes[1].outputs);
   ASSERT_EQ(node.attributes.size(), 7U);
   for (std::size_t i = 0; i < 6; ++i) {
-    const Attribute& expected = model.nodes[1].attributes[i];
+    const Attribute& expected = model.graph.nodes[1].attributes[i];
     EXPECT_EQ(node.attributes[i].name, expected.name);
     EXPECT_EQ(node.attributes[i].value.index(), expected.value.index()) << expected.name;
   }
@@ -138,7 +138,7 @@ TEST_F(OnnxWriterTest, AutomaticKeepsSmallModelsInOneFile) {
   EXPECT_EQ(files, std::vector{directory_ / "model.onnx"});
   const Model read = read_model(directory_ / "model.onnx");
   expect_same_initializers(model, read);
-  EXPECT_EQ(read.initializers[0].source.file->path(), directory_ / "model.onnx");
+  EXPECT_EQ(read.graph.initializers[0].source.file->path(), directory_ / "model.onnx");
 }
 
 TEST_F(OnnxWriterTest, AutomaticUsesExternalDataAboveTwoGigabytes) {
@@ -152,7 +152,7 @@ TEST_F(OnnxWriterTest, AutomaticUsesExternalDataAboveTwoGigabytes) {
   source.file = MappedFile::open(zeros);
   source.bytes = source.file->bytes();
   Model model = small_model(source);
-  for (int i = 1; i < 32; ++i) model.initializers.push_back({"w" + std::to_string(i), source});
+  for (int i = 1; i < 32; ++i) model.graph.initializers.push_back({"w" + std::to_string(i), source});
 
   const auto files = write_model(model, directory_ / "model.onnx", {});
   ASSERT_EQ(files.size(), 2U);
@@ -167,7 +167,7 @@ TEST_F(OnnxWriterTest, ExternalDataIsAlignedAndSmallTensorsStay) {
   EXPECT_EQ(files, (std::vector{directory_ / "model.onnx", directory_ / "model.onnx_data"}));
   const Model read = read_model(directory_ / "model.onnx");
   expect_same_initializers(model, read);
-  for (const Initializer& initializer : read.initializers) {
+  for (const Initializer& initializer : read.graph.initializers) {
     const bool is_outside = initializer.source.file->path() == directory_ / "model.onnx_data";
     EXPECT_EQ(is_outside, initializer.source.byte_size() >= 1024) << initializer.name;
     if (!is_outside) continue;
@@ -180,24 +180,24 @@ TEST_F(OnnxWriterTest, TiedTensorsAreStoredOnceInExternalData) {
   const TensorSource in_file = default_checkpoint().at("medium");
   const TensorSource in_memory = from_array(counting({1000}));
   Model model = small_model(in_file);
-  model.initializers = {{"a", in_file},
-                        {"b", in_memory},
-                        {"c", in_file},
-                        {"d", reshape(in_memory, {10, 100})},
-                        {"e", slice(in_memory, 0, 0, 900)}};
+  model.graph.initializers = {{"a", in_file},
+                              {"b", in_memory},
+                              {"c", in_file},
+                              {"d", reshape(in_memory, {10, 100})},
+                              {"e", slice(in_memory, 0, 0, 900)}};
   write_model(model, directory_ / "model.onnx", storing(WeightStorage::External));
   const Model read = read_model(directory_ / "model.onnx");
   expect_same_initializers(model, read);
-  EXPECT_EQ(read.initializers[0].source.file_offset, read.initializers[2].source.file_offset);
-  EXPECT_EQ(read.initializers[1].source.file_offset, read.initializers[3].source.file_offset);
-  EXPECT_NE(read.initializers[1].source.file_offset, read.initializers[4].source.file_offset);
+  EXPECT_EQ(read.graph.initializers[0].source.file_offset, read.graph.initializers[2].source.file_offset);
+  EXPECT_EQ(read.graph.initializers[1].source.file_offset, read.graph.initializers[3].source.file_offset);
+  EXPECT_NE(read.graph.initializers[1].source.file_offset, read.graph.initializers[4].source.file_offset);
 }
 
 TEST_F(OnnxWriterTest, ComputedTensorsOfManyBlocksAreWritten) {
   const Array values = counting({3001, 3500});  // more than the writer's buffers, and no round number
   Tensors tensors = checkpoint(directory_ / "model.safetensors", {{"values", from_array(values)}});
   Model model = small_model(transpose(tensors.at("values"), {1, 0}));
-  model.initializers.push_back({"half", cast(tensors.at("values"), DataType::Float16)});
+  model.graph.initializers.push_back({"half", cast(tensors.at("values"), DataType::Float16)});
   for (const WeightStorage weights : {WeightStorage::Automatic, WeightStorage::External}) {
     WriteOptions options = storing(weights);
     options.mapped_files = {tensors.at("values").file};
@@ -208,7 +208,7 @@ TEST_F(OnnxWriterTest, ComputedTensorsOfManyBlocksAreWritten) {
 
 TEST_F(OnnxWriterTest, TensorsWithoutElementsAndScalarsAreWritten) {
   Model model = small_model(from_array(counting({0, 4})));
-  model.initializers.push_back({"scalar", from_array(counting({}, 5))});
+  model.graph.initializers.push_back({"scalar", from_array(counting({}, 5))});
   write_model(model, directory_ / "model.onnx", {});
   expect_same_initializers(model, read_model(directory_ / "model.onnx"));
 }
@@ -216,7 +216,7 @@ TEST_F(OnnxWriterTest, TensorsWithoutElementsAndScalarsAreWritten) {
 TEST_F(OnnxWriterTest, ReferenceLinksTheCheckpointAndAddressesItsTensors) {
   const Tensors tensors = default_checkpoint();
   Model model = model_with(tensors);
-  model.initializers.push_back({"computed", transpose(tensors.at("medium"), {1, 0})});
+  model.graph.initializers.push_back({"computed", transpose(tensors.at("medium"), {1, 0})});
   fs::create_directory(directory_ / "out");
   const auto files = write_model(model, directory_ / "out/model.onnx", storing(WeightStorage::Reference));
   EXPECT_EQ(files, (std::vector{directory_ / "out/model.onnx", directory_ / "out/model.safetensors",
@@ -264,7 +264,7 @@ TEST_F(OnnxWriterTest, ReferenceChoosesAnotherNameOnCollision) {
   const Tensors first = default_checkpoint();
   const Tensors second = checkpoint(directory_ / "second/model.safetensors", {{"w", from_array(counting({1000}))}});
   Model model = model_with(first);
-  model.initializers.push_back({"w", second.at("w")});
+  model.graph.initializers.push_back({"w", second.at("w")});
   write_file(directory_ / "destination/model.safetensors", "the user's");
   fs::create_directory(directory_ / "staged");
 
@@ -365,7 +365,7 @@ TEST_F(OnnxWriterTest, ProgressGrowsToTheTotal) {
 
 TEST_F(OnnxWriterTest, AnInitializerWithoutElementsToWriteIsRefused) {
   Model model = small_model(from_array(counting({4})));
-  model.initializers[0].source.bytes = {};
+  model.graph.initializers[0].source.bytes = {};
   const std::string message =
       message_of(ErrorKind::InvalidArgument, [&] { write_model(model, directory_ / "model.onnx", {}); });
   EXPECT_NE(message.find("weight"), std::string::npos) << message;
