@@ -1,13 +1,13 @@
 #include "onnxport/model.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/config.h"
 #include "checkpoint/file_names.h"
 #include "export/companion_files.h"
+#include "onnx/external_data.h"
 #include "onnx/reader.h"
 #include "onnx/staged_directory.h"
 #include "onnx/writer.h"
@@ -55,27 +55,6 @@ std::unique_ptr<TemporaryDirectory> export_checkpoint(const fs::path& checkpoint
   return directory;
 }
 
-/// Locations of a model's external data, relative to its directory.
-std::set<std::string> external_locations(const onnx::Model& model) {
-  std::set<std::string> locations;
-  for (const onnx::Initializer& initializer : model.graph.initializers)
-    if (!initializer.location.empty()) locations.insert(initializer.location);
-  return locations;
-}
-
-/// Throws what is wrong with a file that ONNX Runtime has refused, where it can be told better than by what it said.
-void check_data(const fs::path& file, const onnx::Model& model) {
-  for (const std::string& location : external_locations(model))
-    if (std::error_code error; !fs::is_regular_file(file.parent_path() / location, error))
-      throw Error(ErrorKind::InvalidModel, file.string() + " has its weights in " + quote_json(location) +
-                                               ", which is missing: it belongs into the same directory");
-  for (const onnx::Initializer& initializer : model.graph.initializers)
-    if (!initializer.location.empty() && initializer.source.bytes.size() != initializer.source.byte_size())
-      throw Error(ErrorKind::InvalidModel, (file.parent_path() / initializer.location).string() +
-                                               " is too short: it lacks the end of the weights of " +
-                                               file.filename().string() + ". Copy or download it anew");
-}
-
 void copy_to(const fs::path& from, const fs::path& to) {
   std::error_code error;
   fs::create_directories(to.parent_path(), error);
@@ -96,7 +75,7 @@ Session open_session(const fs::path& file, const ORTModelOptions& options) {
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::RuntimeFailed) throw;
     const onnx::Model model = onnx::read_model(file);  // says what is damaged
-    check_data(file, model);
+    onnx::check_external_data(model, file);
     if (!has_bfloat16(model) || options.provider != cpu_provider) throw;
     const TemporaryDirectory directory;
     const fs::path twin = directory.path() / file.filename();
@@ -237,7 +216,8 @@ std::vector<fs::path> ORTModel::save_pretrained(const fs::path& directory) const
   const Implementation& self = *implementation_;
   onnx::StagedDirectory staged(directory);
   std::vector<fs::path> names{self.file.filename()};
-  for (const std::string& location : external_locations(onnx::read_model(self.file))) names.emplace_back(location);
+  for (const std::string& location : onnx::external_locations(onnx::read_model(self.file)))
+    names.emplace_back(location);
   for (const fs::path& name : names) copy_to(self.file.parent_path() / name, staged.path() / name);
   const std::vector<fs::path> companions =
       write_companion_files(self.config_file.parent_path(), self.config, staged.path());
