@@ -56,8 +56,10 @@ struct ExportOptions {
   std::string task = "auto";     ///< synonyms are accepted
   std::optional<int> opset{};    ///< 13 to 24, default 18
   std::string dtype = "fp32";    ///< fp32, fp16, bf16
-  std::optional<double> atol{};  ///< default 1e-4 for fp32, 1e-2 for fp16, 1e-1 for bf16
+  std::optional<double> atol{};  ///< default 1e-4 for fp32, 1e-2 for fp16 and O3, 1e-1 for bf16
   InputShapes shapes{};
+  std::string optimize{};      ///< O1, O2, O3, O4: operators of ONNX Runtime's own; empty: plain ONNX
+  std::string device = "cpu";  ///< cpu, cuda: what O4 is for; the export runs on the processor
   bool dynamic_axes = true;
   bool monolith = false;  ///< one file even where encoder and decoder are usual
   bool post_process = true;

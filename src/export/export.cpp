@@ -45,6 +45,45 @@ const FloatFormat& float_format(const std::string& name) {
   throw Error(ErrorKind::InvalidArgument, "dtype \"" + name + "\" is not one of fp32, fp16, bf16");
 }
 
+/// What --optimize asks for, as Optimum's AutoOptimizationConfig has it.
+struct OptimizationLevel {
+  std::string_view name;
+  bool contrib_operators = false;
+  bool gelu_approximation = false;  ///< differs from the reference by more than rounding
+  bool float16 = false;             ///< inside the model, for GPUs
+};
+constexpr OptimizationLevel optimization_levels[] = {
+    {""},
+    {"O1"},  // constants are folded and equal nodes merged in any case
+    {"O2", true},
+    {"O3", true, true},
+    {"O4", true, true, true},
+};
+
+const OptimizationLevel& optimization_level(const std::string& name) {
+  for (const OptimizationLevel& level : optimization_levels)
+    if (level.name == name) return level;
+  throw Error(ErrorKind::InvalidArgument, "the optimization level \"" + name + "\" is not one of O1, O2, O3, O4");
+}
+
+/// The type of the model's numbers.
+const FloatFormat& float_format(const ExportOptions& options) {
+  const FloatFormat& format = float_format(options.dtype);
+  if (!optimization_level(options.optimize).float16) return format;
+  if (options.device.starts_with("cpu"))
+    throw Error(ErrorKind::InvalidArgument,
+                "--optimize O4 makes a float16 model for GPUs, which is slow on processors: add --device cuda, or take "
+                "--optimize O3");
+  if (format.type == DataType::BFloat16)
+    throw Error(ErrorKind::InvalidArgument, "--optimize O4 makes a float16 model: leave --dtype bf16 out");
+  return float_format("fp16");
+}
+
+double default_atol(const FloatFormat& format, const OptimizationLevel& level) {
+  constexpr double approximate = 1e-2;
+  return level.gelu_approximation ? std::max(format.atol, approximate) : format.atol;
+}
+
 Framework framework_named(const std::string& name) {
   if (name.empty()) return Framework::Automatic;
   if (name == "pt") return Framework::PyTorch;
@@ -107,9 +146,12 @@ struct Reference {
 class Exporter {
  public:
   explicit Exporter(const ExportOptions& options)
-      : options_(options), format_(float_format(options.dtype)), watch_(result_.seconds) {
+      : options_(options),
+        level_(optimization_level(options.optimize)),
+        format_(float_format(options)),
+        watch_(result_.seconds) {
     result_.opset = options.opset.value_or(onnx::default_opset);
-    result_.atol = options.atol.value_or(format_.atol);
+    result_.atol = options.atol.value_or(default_atol(format_, level_));
   }
 
   ExportResult run() {
@@ -243,8 +285,16 @@ class Exporter {
                                                    : options_.model.string();
   }
 
+  Target target() const {
+    return {.opset = result_.opset,
+            .data_type = format_.type,
+            .contrib_operators = level_.contrib_operators,
+            .gelu_approximation = level_.gelu_approximation,
+            .keep_io_types = level_.float16 && options_.dtype == "fp32"};
+  }
+
   onnx::Model lower(const BuiltModel& model) const {
-    onnx::Model lowered = onnx::lower_graph(*model.graph, {.opset = result_.opset, .data_type = format_.type});
+    onnx::Model lowered = onnx::lower_graph(*model.graph, target());
     const Config config(checkpoint_.config);
     const std::string source = config.string("_name_or_path", default_source());
     lowered.producer_name = "onnxport";
@@ -258,6 +308,7 @@ class Exporter {
                         {"submodel", model.name},
                         {"dtype", std::string(to_string(format_.type))},
                         {"onnxport_version", ONNXPORT_VERSION}};
+    if (!level_.name.empty()) lowered.metadata["optimization"] = level_.name;
     if (const auto version = config.optional_string("transformers_version"))
       lowered.metadata["transformers_version"] = *version;
     return lowered;
@@ -315,9 +366,11 @@ class Exporter {
 
   /// The model in float32, with the weights that it has in the target's type.
   fs::path write_rounded_twin(const BuiltModel& model, const fs::path& directory) const {
-    const Target target{.opset = result_.opset, .rounding = format_.type};
+    Target twin = target();
+    twin.data_type = DataType::Float32;
+    twin.rounding = format_.type;
     const fs::path path = directory / (model.name + ".onnx");
-    onnx::write_model(onnx::lower_graph(*model.graph, target), path, {});
+    onnx::write_model(onnx::lower_graph(*model.graph, twin), path, {});
     return path;
   }
 
@@ -390,6 +443,7 @@ class Exporter {
 
   const ExportOptions& options_;
   fs::path model_;  ///< options_.model, or where the Hub's cache has it
+  const OptimizationLevel& level_;
   const FloatFormat& format_;
   ExportResult result_;
   Stopwatch watch_;

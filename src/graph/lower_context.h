@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "graph/graph.h"
@@ -11,13 +12,18 @@
 
 namespace onnxport {
 
+/// Of ONNX Runtime's own operators.
+inline constexpr std::string_view contrib_domain = "com.microsoft";
+
 /// What the ONNX file is for.
 struct Target {
   int opset = 18;
   DataType data_type = DataType::Float32;  ///< Float32, Float16 or BFloat16
   /// Type that weights and constants are rounded to before they become data_type.
   std::optional<DataType> rounding{};
-  bool contrib_operators = false;  ///< operators of the com.microsoft domain may be used
+  bool contrib_operators = false;   ///< ONNX Runtime's own operators may be used, of the com.microsoft domain
+  bool gelu_approximation = false;  ///< Gelu by tanh
+  bool keep_io_types = false;       ///< inputs and outputs stay float32 whatever data_type is
 };
 
 /// What an operator sees when it is lowered: its operands as ONNX value names, and the means to emit nodes.
@@ -62,6 +68,19 @@ class LowerContext {
   /// merged.
   virtual std::string reshape(const std::string& name, const Shape& from, const Shape& to) = 0;
   std::string transpose(const std::string& name, std::vector<std::int64_t> permutation);
+  /// Whether transpose() with this permutation gives back what an earlier one has turned, and emits nothing.
+  virtual bool is_undone_by(const std::string& name, std::span<const std::int64_t> permutation) const = 0;
+
+  // ---- What fused operators are made of -----------------------------------------------------------------------------
+
+  /// The operands of the addition that makes an operand, where both have the operand's own shape.
+  virtual std::optional<std::pair<std::string, std::string>> summands(std::size_t index) = 0;
+  /// Whether another node than this one uses the operand, or the graph gives it out.
+  virtual bool is_used_elsewhere(std::size_t index) const = 0;
+  /// States which ONNX value the operand is for nodes that are lowered after this one.
+  virtual void replace_input(std::size_t index, std::string name) = 0;
+  /// Leaves an output of an emitted node out, if nothing uses it.
+  virtual void leave_out(const std::string& name) = 0;
   std::string cast(const std::string& name, DataType type);
 
  protected:

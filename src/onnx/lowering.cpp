@@ -68,6 +68,13 @@ class Lowering final : public LowerContext {
                   "opset " + std::to_string(target.opset) + " is out of range: onnxport writes opset " +
                       std::to_string(minimum_opset) + " to " + std::to_string(maximum_opset));
     names_.resize(graph.values().size());
+    use_counts_.resize(graph.values().size());
+    makers_.resize(graph.values().size());
+    for (const Node_& node : graph.nodes()) {
+      for (const ValueId id : node.inputs) ++use_counts_[id];
+      for (const ValueId id : node.outputs) makers_[id] = &node;
+    }
+    for (const GraphOutput& output : graph.outputs()) ++use_counts_[output.value];
   }
 
   Model run() {
@@ -111,12 +118,46 @@ class Lowering final : public LowerContext {
     return outputs;
   }
 
+  std::optional<std::pair<std::string, std::string>> summands(std::size_t index) override {
+    const Node_* maker = makers_[node_->inputs[index]];
+    const auto produced = producers_.find(input(index));
+    if (maker == nullptr || maker->inputs.size() != 2 || produced == producers_.end()) return std::nullopt;
+    for (const ValueId id : maker->inputs)
+      if (!(graph_->value(id).type.shape == input_type(index).shape)) return std::nullopt;
+    const Node& sum = model_.graph.nodes[produced->second];
+    if (sum.op_type != "Add" || sum.inputs.size() != 2) return std::nullopt;
+    return std::pair(sum.inputs[0], sum.inputs[1]);
+  }
+
+  bool is_used_elsewhere(std::size_t index) const override { return use_counts_[node_->inputs[index]] > 1; }
+
+  void replace_input(std::size_t index, std::string name) override { names_[node_->inputs[index]] = std::move(name); }
+
+  bool is_undone_by(const std::string& name, std::span<const std::int64_t> permutation) const override {
+    const auto producer = producers_.find(name);
+    if (producer == producers_.end()) return false;
+    const Node& node = model_.graph.nodes[producer->second];
+    const std::vector<std::int64_t> first = integers_attribute(node, "perm");
+    if (node.op_type != "Transpose" || first.size() != permutation.size()) return false;
+    for (std::size_t axis = 0; axis < first.size(); ++axis)
+      if (first[static_cast<std::size_t>(permutation[axis])] != static_cast<std::int64_t>(axis)) return false;
+    return true;
+  }
+
+  void leave_out(const std::string& name) override {
+    const auto producer = producers_.find(name);
+    if (producer == producers_.end()) return;  // an equal node was emitted before
+    std::vector<std::string>& outputs = model_.graph.nodes[producer->second].outputs;
+    std::replace(outputs.begin(), outputs.end(), name, std::string());
+    producers_.erase(producer);
+  }
+
   using LowerContext::output;
   void output(std::size_t index, std::string name) override { names_[node_->outputs[index]] = std::move(name); }
 
   std::string constant(const Array& value, bool exact) override {
     TensorSource source = from_array(value);
-    if (!exact && value.data_type() == DataType::Float32) source = in_target_type(std::move(source));
+    if (!exact && value.data_type() == DataType::Float32) source = in_io_type(std::move(source));
     const Array stored = materialize(source);
     std::string& name = constants_[key_of(stored)];
     if (name.empty()) {
@@ -204,16 +245,22 @@ class Lowering final : public LowerContext {
       throw Error(ErrorKind::InvalidModel, "a value of \"" + scope() + "\" is used before it is computed");
     name = unique_name(value.name);
     model_.graph.initializers.push_back(
-        {name, value.type.data_type == DataType::Float32 ? in_target_type(value.source) : value.source});
+        {name, value.type.data_type == DataType::Float32 ? in_io_type(value.source) : value.source});
     return name;
   }
 
-  TensorSource in_target_type(TensorSource source) const {
+  TensorSource in_io_type(TensorSource source) const {
     if (target_.rounding) source = onnxport::cast(std::move(source), *target_.rounding);
     return onnxport::cast(std::move(source), target_.data_type);
   }
 
-  DataType target_type(DataType type) const { return type == DataType::Float32 ? target_.data_type : type; }
+  /// Whether inputs and outputs of this type have another one inside.
+  bool is_cast(DataType type) const {
+    return type == DataType::Float32 && target_.data_type != DataType::Float32 && target_.keep_io_types;
+  }
+  DataType io_type(DataType type) const {
+    return type == DataType::Float32 && !is_cast(type) ? target_.data_type : type;
+  }
 
   /// Constants, 0 where a size stays in its place and one -1 are enough for most reshapes; else sizes are computed.
   std::string reshape_target(const Shape& from, const Shape& to) {
@@ -242,15 +289,18 @@ class Lowering final : public LowerContext {
   void add_input(const Value& value, ValueId id) {
     names_[id] = value.name;
     used_names_.insert(value.name);
-    model_.graph.inputs.push_back({value.name, target_type(value.type.data_type), dimensions(value.type.shape)});
+    model_.graph.inputs.push_back({value.name, io_type(value.type.data_type), dimensions(value.type.shape)});
     for (std::size_t axis = 0; axis < value.type.shape.size(); ++axis)
       if (const Dim& dim = value.type.shape[axis]; dim.is_symbol())
         symbols_.try_emplace(dim.to_string(), value.name, static_cast<std::int64_t>(axis));
+    if (is_cast(value.type.data_type)) names_[id] = cast(value.name, DataType::Float32);
   }
 
   /// A graph output must carry its name: the producer's output is renamed, or copied where it already has a name.
   void add_output(const GraphOutput& output) {
     std::string current = value_name(output.value);
+    if (is_cast(graph_->value(output.value).type.data_type))
+      current = emit("Cast", {current}, {{"to", std::int64_t{onnx_data_type(DataType::Float32)}}});
     const bool taken = producers_.find(current) == producers_.end() ||
                        std::any_of(model_.graph.outputs.begin(), model_.graph.outputs.end(),
                                    [&](const auto& o) { return o.name == current; });
@@ -266,7 +316,7 @@ class Lowering final : public LowerContext {
     producers_.erase(current);
     std::replace(names_.begin(), names_.end(), current, output.name);
     model_.graph.outputs.push_back(
-        {output.name, target_type(graph_->value(output.value).type.data_type), dimensions(output.declared_shape)});
+        {output.name, io_type(graph_->value(output.value).type.data_type), dimensions(output.declared_shape)});
   }
 
   std::optional<std::string> merge_transpose(const std::string& input, const std::vector<Attribute>& attributes) {
@@ -332,8 +382,8 @@ class Lowering final : public LowerContext {
     for (const ValueInfo& output : model_.graph.outputs) used.insert(output.name);
     std::vector<Node> kept;
     for (auto node = model_.graph.nodes.rbegin(); node != model_.graph.nodes.rend(); ++node) {
-      const bool needed =
-          std::any_of(node->outputs.begin(), node->outputs.end(), [&](const auto& o) { return used.contains(o); });
+      const bool needed = std::any_of(node->outputs.begin(), node->outputs.end(),
+                                      [&](const auto& o) { return !o.empty() && used.contains(o); });
       if (!needed) continue;
       used.insert(node->inputs.begin(), node->inputs.end());
       kept.push_back(std::move(*node));
@@ -345,6 +395,8 @@ class Lowering final : public LowerContext {
 
   Model model_;
   std::vector<std::string> names_;                                 // by ValueId
+  std::vector<int> use_counts_;                                    // by ValueId
+  std::vector<const Node_*> makers_;                               // by ValueId
   std::map<std::string, std::vector<std::string>> emitted_;        // node key to outputs
   std::map<std::string, std::size_t> producers_;                   // value name to node index
   std::map<std::string, std::string> constants_;                   // bytes to name

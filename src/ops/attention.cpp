@@ -50,9 +50,36 @@ std::string full_rows(LowerContext& c, const std::string& bias, const Shape& sha
   return full == shape ? bias : c.emit("Expand", {bias, c.shape(full)});
 }
 
+/// ONNX Runtime's MultiHeadAttention. It takes and gives rows of all heads side by side, which is what a model splits
+/// before and merges after: those transpositions are gone. Scores never leave the processor's cache for a head.
+void lower_to_multi_head_attention(const Attention& op, LowerContext& c) {
+  const auto swapped = [](const Shape& shape) { return Shape{shape[0], shape[2], shape[1], shape[3]}; };
+  const auto rows = [](const Shape& shape) { return Shape{shape[0], shape[2], shape[1] * shape[3]}; };
+  const std::vector<std::int64_t> swap{0, 2, 1, 3};
+  const auto rows_of = [&](std::size_t index) {
+    const Shape& shape = c.input_type(index).shape;
+    return c.reshape(c.transpose(c.input(index), swap), swapped(shape), rows(shape));
+  };
+  std::vector<std::string> inputs{rows_of(0)};
+  // Keys and values of a cache have the heads apart, and are taken as they are.
+  const bool in_rows = c.is_undone_by(c.input(1), swap) && c.is_undone_by(c.input(2), swap);
+  for (std::size_t index : {1, 2}) inputs.push_back(in_rows ? rows_of(index) : c.input(index));
+  const Shape& q = c.input_type(0).shape;
+  if (c.input_count() > 3) {
+    inputs.resize(5);  // no bias of the projections, no mask of keys
+    inputs.push_back(full_rows(c, c.input(3), c.input_type(3).shape, q[2], c.input_type(1).shape[2]));
+  }
+  const std::string context = c.emit("MultiHeadAttention", std::move(inputs),
+                                     {{"num_heads", q[1].constant()}, {"scale", op.scale}}, contrib_domain);
+  const Shape& out = c.output_type().shape;
+  c.output(0, c.transpose(c.reshape(context, rows(out), swapped(out)), swap));
+}
+
 void lower(const Attention& op, LowerContext& c) {
   const Shape& q = c.input_type(0).shape;
   const Shape& k = c.input_type(1).shape;
+  const bool has_full_bias = c.input_count() <= 3 || c.input_type(3).shape.size() == 4;
+  if (c.target().contrib_operators && q[1] == k[1] && has_full_bias) return lower_to_multi_head_attention(op, c);
   if (c.target().opset >= 23) {
     std::vector<std::string> inputs{c.input(0), c.input(1), c.input(2)};
     if (c.input_count() > 3) inputs.push_back(full_rows(c, c.input(3), c.input_type(3).shape, q[2], k[2]));

@@ -18,7 +18,8 @@ std::vector<TensorType> infer(const Gelu&, std::span<const TensorType> inputs) {
 
 void lower(const Gelu& op, LowerContext& c) {
   const std::string x = c.input(0);
-  const bool tanh = op.approximation == GeluApproximation::Tanh;
+  const bool tanh = op.approximation == GeluApproximation::Tanh || c.target().gelu_approximation;
+  if (c.target().contrib_operators) return c.output(c.emit(tanh ? "FastGelu" : "Gelu", {x}, {}, contrib_domain));
   if (c.target().opset >= 20)
     return c.output(c.emit("Gelu", {x}, {{"approximate", std::string(tanh ? "tanh" : "none")}}));
   if (tanh) {

@@ -2,6 +2,7 @@
 
 #include "graph/evaluate_context.h"
 #include "graph/lower_context.h"
+#include "ops/add_and_normalize.h"
 #include "ops/kernels.h"
 #include "ops/ops.h"
 
@@ -22,6 +23,8 @@ std::vector<TensorType> infer(const LayerNorm&, std::span<const TensorType> inpu
 }
 
 void lower(const LayerNorm& op, LowerContext& c) {
+  if (std::optional<std::string> fused = add_and_normalize(c, "SkipLayerNormalization", op.epsilon))
+    return c.output(std::move(*fused));
   const std::string x = c.input(0);
   if (c.target().opset >= 17) {
     std::vector<std::string> inputs{x, c.input(1)};

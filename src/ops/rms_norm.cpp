@@ -2,6 +2,7 @@
 
 #include "graph/evaluate_context.h"
 #include "graph/lower_context.h"
+#include "ops/add_and_normalize.h"
 #include "ops/kernels.h"
 #include "ops/ops.h"
 
@@ -20,7 +21,12 @@ std::vector<TensorType> infer(const RmsNorm&, std::span<const TensorType> inputs
 }
 
 void lower(const RmsNorm& op, LowerContext& c) {
+  if (std::optional<std::string> fused = add_and_normalize(c, "SkipSimplifiedLayerNormalization", op.epsilon))
+    return c.output(std::move(*fused));
   const std::string x = c.input(0);
+  if (c.target().contrib_operators)  // ONNX Runtime's, although it lies in the domain of ONNX
+    return c.output(c.emit("SimplifiedLayerNormalization", {x, c.input(1)},
+                           {{"axis", std::int64_t{-1}}, {"epsilon", op.epsilon}, {"stash_type", std::int64_t{1}}}));
   if (c.target().opset >= 23)
     return c.output(c.emit("RMSNormalization", {x, c.input(1)}, {{"axis", std::int64_t{-1}}, {"epsilon", op.epsilon}}));
   // The mean of squares leaves the range of float16, so it is computed in float32 whatever the target's type.

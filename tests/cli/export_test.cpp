@@ -1,11 +1,13 @@
 // onnxport export onnx: what the user types and sees.
 #include <algorithm>
+#include <map>
 
 #include <sys/stat.h>
 
 #include "checkpoint/checkpoint.h"
 #include "cli_test.h"
 #include "onnx/inspect.h"
+#include "onnx/reader.h"
 
 namespace onnxport::testing {
 namespace {
@@ -132,20 +134,46 @@ TEST_F(CliExport, JsonReportsUsageErrors) {
 }
 
 TEST_F(CliExport, AnswersOptionsWithoutMeaning) {
-  const std::vector<std::string> options{
-      "--device", "--trust-remote-code", "--no-constant-folding", "--slim", "--dynamo", "--legacy"};
-  const ProcessResult result = export_checkpoint(
-      {"--device", "cuda", "--trust-remote-code", "--no-constant-folding", "--slim", "--dynamo", "--legacy"});
+  const std::vector<std::string> options{"--trust-remote-code", "--no-constant-folding", "--slim", "--dynamo",
+                                         "--legacy"};
+  const ProcessResult result = export_checkpoint(options);
   ASSERT_TRUE(succeeded(result));
   for (const std::string& option : options)
     EXPECT_TRUE(contains(result.error, "onnxport: note: " + option + " changes nothing: ")) << option << result.error;
-  EXPECT_EQ(std::count(result.error.begin(), result.error.end(), '\n'), 6) << "one line each";
+  EXPECT_EQ(std::count(result.error.begin(), result.error.end(), '\n'), 5) << "one line each";
   EXPECT_FALSE(contains(result.output, "changes nothing"));
 }
 
-TEST_F(CliExport, OptimizationComesLater) {
-  EXPECT_TRUE(failed(export_checkpoint({"--optimize", "O2"}), 1, {"--optimize O2 comes with a later release"}));
-  EXPECT_TRUE(failed(export_checkpoint({"-O", "O4"}), 1, {"comes with a later release"}));
+/// How often each operator of ONNX Runtime's own stands in a model.
+std::map<std::string, int> contrib_operators(const fs::path& file) {
+  std::map<std::string, int> counts;
+  for (const onnx::Node& node : onnx::read_model(file).graph.nodes)
+    if (node.domain == "com.microsoft") ++counts[node.op_type];
+  return counts;
+}
+
+TEST_F(CliExport, OptimizationTakesFusedOperators) {
+  using Counts = std::map<std::string, int>;
+  ASSERT_TRUE(succeeded(export_checkpoint({"--optimize", "O1"})));
+  EXPECT_EQ(contrib_operators(path("out") / "model.onnx"), Counts{});
+  ASSERT_TRUE(succeeded(export_checkpoint({"--optimize", "O2"})));
+  const Counts fused = contrib_operators(path("out") / "model.onnx");
+  const int layers = fused.at("MultiHeadAttention");
+  EXPECT_GT(layers, 0);
+  EXPECT_EQ(fused, (Counts{{"Gelu", layers}, {"MultiHeadAttention", layers}, {"SkipLayerNormalization", 2 * layers}}));
+  ASSERT_TRUE(succeeded(export_checkpoint({"-O", "O3"})));
+  EXPECT_EQ(contrib_operators(path("out") / "model.onnx").at("FastGelu"), layers);
+  ASSERT_TRUE(succeeded(export_checkpoint({"--optimize", "O4", "--device", "cuda"})));
+  const onnx::Model half = onnx::read_model(path("out") / "model.onnx");
+  EXPECT_EQ(half.graph.outputs.at(0).data_type, DataType::Float32);
+  EXPECT_TRUE(std::any_of(half.graph.initializers.begin(), half.graph.initializers.end(),
+                          [](const auto& initializer) { return initializer.source.data_type == DataType::Float16; }));
+}
+
+TEST_F(CliExport, FourthLevelOfOptimizationIsForGpus) {
+  EXPECT_TRUE(failed(export_checkpoint({"-O", "O4"}), 1, {"--device cuda", "O3"}));
+  EXPECT_TRUE(failed(export_checkpoint({"-O", "O4", "--device", "cuda", "--dtype", "bf16"}), 1, {"--dtype bf16"}));
+  EXPECT_TRUE(failed(export_checkpoint({"-O", "O5"}), 2, {"O1"}));
   EXPECT_FALSE(fs::exists(path("out")));
 }
 

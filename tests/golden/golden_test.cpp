@@ -54,6 +54,15 @@ void expect_close(const Array& actual, const Array& expected, double atol, const
   EXPECT_LE(difference, std::max(atol, 1e-4 * std::max(1.0, largest))) << what;
 }
 
+/// Equal but for rounding to float16, beyond whose range numbers saturate.
+void expect_close_in_float16(const Array& actual, const Array& exact, const std::string& what) {
+  const TensorSource rounded = cast(from_array(exact), DataType::Float16);
+  const Array expected = materialize(cast(rounded, DataType::Float32));
+  double largest = 1;
+  for (float value : expected.values<float>()) largest = std::max(largest, std::fabs(static_cast<double>(value)));
+  expect_close(actual, expected, 2e-2 * largest, what);
+}
+
 /// {"input_ids": {"0": "batch_size", ...}, ...} of a fixture's metadata.
 std::vector<std::pair<std::string, std::map<std::size_t, std::string>>> axes_of(const std::string& text) {
   std::vector<std::pair<std::string, std::map<std::size_t, std::string>>> result;
@@ -146,6 +155,39 @@ TEST_P(Golden, LowersToEveryOpset) {
   }
 }
 
+/// ONNX Runtime's own operators, which --optimize O2 takes.
+TEST_P(Golden, LowersToContribOperators) {
+  const FixtureFile& file = GetParam();
+  const BuiltModel built = build(file);
+  const onnx::Model model = onnx::lower_graph(*built.graph, {.contrib_operators = true});
+  expect_signature(model.graph.inputs, file.metadata.at("inputs"), "input");
+  expect_signature(model.graph.outputs, file.metadata.at("outputs"), "output");
+  const Session session = load(file, model);
+  int index = 0;
+  for (const FixtureCase& example : read_cases(file)) {
+    const std::string where = "case " + std::to_string(index++);
+    const std::vector<std::string> names = output_names(example);
+    const std::vector<Array> outputs = session.run(example.inputs, names);
+    for (std::size_t i = 0; i < names.size(); ++i)
+      expect_close(outputs[i], example.outputs[i].second, std::stod(file.metadata.at("atol")), where + ", " + names[i]);
+  }
+}
+
+/// --optimize O4: float16 inside, approximate GELU.
+TEST_P(Golden, LowersToMixedFloat16) {
+  const FixtureFile& file = GetParam();
+  const BuiltModel built = build(file);
+  const FixtureCase example = read_cases(file).front();
+  const Session session = load(file, onnx::lower_graph(*built.graph, {.data_type = DataType::Float16,
+                                                                      .contrib_operators = true,
+                                                                      .gelu_approximation = true,
+                                                                      .keep_io_types = true}));
+  const std::vector<std::string> names = output_names(example);
+  const std::vector<Array> outputs = session.run(example.inputs, names);
+  for (std::size_t i = 0; i < names.size(); ++i)
+    expect_close_in_float16(outputs[i], example.outputs[i].second, names[i]);
+}
+
 /// In float16 the outputs stay what they are but for rounding, and but for numbers beyond its range: the logits of
 /// excluded tokens saturate.
 TEST_P(Golden, LowersToFloat16) {
@@ -161,11 +203,8 @@ TEST_P(Golden, LowersToFloat16) {
   const std::vector<Array> outputs = session.run(inputs, names);
   for (std::size_t i = 0; i < names.size(); ++i) {
     ASSERT_EQ(outputs[i].data_type(), DataType::Float16) << names[i];
-    const TensorSource rounded = cast(from_array(example.outputs[i].second), DataType::Float16);
-    const Array expected = materialize(cast(rounded, DataType::Float32));
-    double largest = 1;
-    for (float value : expected.values<float>()) largest = std::max(largest, std::fabs(static_cast<double>(value)));
-    expect_close(materialize(cast(from_array(outputs[i]), DataType::Float32)), expected, 2e-2 * largest, names[i]);
+    expect_close_in_float16(materialize(cast(from_array(outputs[i]), DataType::Float32)), example.outputs[i].second,
+                            names[i]);
   }
 }
 
