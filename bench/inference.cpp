@@ -5,6 +5,7 @@
 #include <chrono>
 #include <ctime>
 #include <deque>
+#include <optional>
 #include <thread>
 
 #include <fmt/core.h>
@@ -50,11 +51,23 @@ std::vector<ModelFile> peer_files(const std::string& checkpoint) {
   return files;
 }
 
-ModelFile own_file(const CheckpointDescription& description) {
-  const fs::path output = data_directory() / (description.name + "-onnx");
-  run_export(make_checkpoint(description), output, {"--no-validate"});
-  return {"onnxport", output / "model.onnx"};
+/// An export of ours at a level of --optimize; "" is the plain one.
+ModelFile own_file(const CheckpointDescription& description, const std::string& level) {
+  const fs::path output = data_directory() / (description.name + "-onnx" + level);
+  std::vector<std::string> options{"--no-validate"};
+  if (!level.empty()) options.insert(options.end(), {"--optimize", level});
+  run_export(make_checkpoint(description), output, options);
+  return {level.empty() ? "onnxport" : "onnxport -" + level, output / "model.onnx"};
 }
+
+/// Which file is set against which.
+struct Comparison {
+  std::string_view own;
+  std::string_view peer;
+};
+constexpr Comparison comparisons[] = {{"onnxport", "Optimum"},         {"onnxport", "Optimum -O2"},
+                                      {"onnxport", "Optimum -O3"},     {"onnxport -O2", "onnxport"},
+                                      {"onnxport -O2", "Optimum -O2"}, {"onnxport -O3", "Optimum -O3"}};
 
 /// Token ids anywhere in the vocabulary, no padding: what the ids are does not change the work.
 NamedArrays make_inputs(const Session& session, const InputSize& size) {
@@ -117,23 +130,36 @@ std::vector<std::vector<std::vector<double>>> measure_orders(const std::vector<M
   return times;
 }
 
+std::optional<std::size_t> index_of(const std::vector<ModelFile>& files, std::string_view name) {
+  for (std::size_t i = 0; i < files.size(); ++i)
+    if (files[i].name == name) return i;
+  return std::nullopt;
+}
+
 void measure_threads(const std::vector<ModelFile>& files, int threads, Table& table) {
   const auto times = measure_orders(files, threads);
   for (std::size_t size = 0; size < std::size(sizes); ++size) {
     const auto& [batch_size, length] = sizes[size];
     table.row(fmt::format("{} thread{}, {} x {}", threads, threads == 1 ? "" : "s", batch_size, length),
               {median(times[size][0]) * 1e3, "ms"});
-    for (std::size_t i = 1; i < files.size(); ++i)
-      table.row("... / " + files[i].name, {mean_ratio(times[size][0], times[size][i]), "x"}, ratio_limit);
+    for (const auto& [own, peer] : comparisons) {
+      const auto numerator = index_of(files, own);
+      const auto denominator = index_of(files, peer);
+      if (!numerator || !denominator) continue;
+      table.row(fmt::format("... {} / {}", own, peer),
+                {mean_ratio(times[size][*numerator], times[size][*denominator]), "x"}, ratio_limit);
+    }
   }
 }
 
 void measure(const CheckpointDescription& description) {
-  std::vector<ModelFile> files{own_file(description)};
-  for (ModelFile& peer : peer_files(description.name)) files.push_back(std::move(peer));
+  std::vector<ModelFile> files;
+  for (const char* level : {"", "O2", "O3"}) files.push_back(own_file(description, level));
+  std::vector<ModelFile> peers = peer_files(description.name);
   Table table(
       fmt::format("Inference: {}, ONNX Runtime {}, batch size x length", description.name, onnxruntime_version()));
-  if (files.size() == 1) table.note(how_to_get_peers());
+  if (peers.empty()) table.note(how_to_get_peers());
+  files.insert(files.end(), peers.begin(), peers.end());
   for (const int threads : thread_counts) measure_threads(files, threads, table);
 }
 
