@@ -61,8 +61,8 @@ struct ExportOptions {
   std::string optimize{};      ///< O1, O2, O3, O4: operators of ONNX Runtime's own; empty: plain ONNX
   std::string device = "cpu";  ///< cpu, cuda: what O4 is for; the export runs on the processor
   bool dynamic_axes = true;
-  bool monolith = false;  ///< one file even where encoder and decoder are usual
-  bool post_process = true;
+  bool monolith = false;     ///< one file even where encoder and decoder are usual
+  bool post_process = true;  ///< also write decoder_model_merged.onnx, where decoders with and without past are
   std::string variant = "default";
   std::string framework{};     ///< pt, tf: whose weights, where both are there; default: from_pretrained's order
   std::string library_name{};  ///< transformers, sentence_transformers; default: from the directory's files

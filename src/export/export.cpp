@@ -16,11 +16,13 @@
 #include "core/parallel_for.h"
 #include "export/companion_files.h"
 #include "onnx/lowering.h"
+#include "onnx/merge_decoders.h"
 #include "onnx/staged_directory.h"
 #include "onnx/writer.h"
 #include "onnxport/error.h"
 #include "onnxport/exporter.h"
 #include "tasks/tasks.h"
+#include "validation/merged_cases.h"
 #include "validation/validate.h"
 #include "validation/validation_inputs.h"
 
@@ -30,6 +32,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view sentence_transformers = "sentence_transformers";
+constexpr const char* merged_name = "decoder_model_merged";
 
 struct FloatFormat {
   std::string_view name;
@@ -165,10 +168,15 @@ class Exporter {
     onnx::StagedDirectory staged(options_.output);
     const std::vector<fs::path> companions = write_companion_files(model_, checkpoint_.config, staged.path());
     std::vector<fs::path> names;
-    for (const BuiltModel& model : built_.models) write(model, staged, names);
+    for (const BuiltModel& model : built_.models) write(model.name, lower(model), staged, names);
+    if (merged_) {
+      log("Post-processing the exported models...");
+      write(merged_name, lower_merged(), staged, names);
+    }
     watch_.lap("write");
     if (options_.validate) {
       for (std::size_t i = 0; i < built_.models.size(); ++i) validate_model(i, staged.path());
+      if (merged_) validate_merged(staged.path());
       watch_.lap("validate");
       judge();
     }
@@ -258,6 +266,21 @@ class Exporter {
       throw Error(ErrorKind::UnsupportedTask, architecture.model_type + " has no single file for " + result_.task +
                                                   ": leave out --monolith, or export feature-extraction");
     result_.unused_tensors = built_.unused_tensors;
+    find_branches();
+  }
+
+  /// Decoders that become one file, too.
+  void find_branches() {
+    const auto find = [&](std::string_view name) {
+      return std::find_if(built_.models.begin(), built_.models.end(), [&](const auto& m) { return m.name == name; });
+    };
+    const auto decoder = find("decoder_model");
+    const auto with_past = find("decoder_with_past_model");
+    if (!options_.post_process || decoder == built_.models.end() || with_past == built_.models.end()) return;
+    if (!options_.dynamic_axes)
+      return warn("decoder_model_merged.onnx is left out: with --no-dynamic-axes its branches have other input shapes");
+    merged_ = Branches{static_cast<std::size_t>(decoder - built_.models.begin()),
+                       static_cast<std::size_t>(with_past - built_.models.begin())};
   }
 
   std::string choose_task(const Architecture& architecture, const Config& config) const {
@@ -294,7 +317,18 @@ class Exporter {
   }
 
   onnx::Model lower(const BuiltModel& model) const {
-    onnx::Model lowered = onnx::lower_graph(*model.graph, target());
+    return described(onnx::lower_graph(*model.graph, target()), model.name);
+  }
+
+  onnx::Model merge_branches(const Target& target) const {
+    return onnx::merge_decoders(onnx::lower_graph(*built_.models[merged_->decoder].graph, target),
+                                onnx::lower_graph(*built_.models[merged_->with_past].graph, target));
+  }
+
+  onnx::Model lower_merged() const { return described(merge_branches(target()), merged_name); }
+
+  /// The model with what it is and where it comes from.
+  onnx::Model described(onnx::Model lowered, const std::string& name) const {
     const Config config(checkpoint_.config);
     const std::string source = config.string("_name_or_path", default_source());
     lowered.producer_name = "onnxport";
@@ -305,7 +339,7 @@ class Exporter {
     lowered.metadata = {{"model", source},
                         {"model_type", result_.model_type},
                         {"task", result_.task},
-                        {"submodel", model.name},
+                        {"submodel", name},
                         {"dtype", std::string(to_string(format_.type))},
                         {"onnxport_version", ONNXPORT_VERSION}};
     if (!level_.name.empty()) lowered.metadata["optimization"] = level_.name;
@@ -314,8 +348,9 @@ class Exporter {
     return lowered;
   }
 
-  void write(const BuiltModel& model, const onnx::StagedDirectory& staged, std::vector<fs::path>& names) {
-    const std::string file = model.name + ".onnx";
+  void write(const std::string& name, const onnx::Model& model, const onnx::StagedDirectory& staged,
+             std::vector<fs::path>& names) {
+    const std::string file = name + ".onnx";
     const std::string stage = "Writing " + file;
     onnx::WriteOptions write_options;
     write_options.weights = options_.weights == WeightsMode::Reference       ? onnx::WeightStorage::Reference
@@ -327,9 +362,9 @@ class Exporter {
       write_options.progress = [&](std::uint64_t done, std::uint64_t total) {
         options_.progress({stage, done, total});
       };
-    for (const fs::path& written : onnx::write_model(lower(model), staged.path() / file, write_options)) {
-      const fs::path name = written.filename();
-      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    for (const fs::path& path : onnx::write_model(model, staged.path() / file, write_options)) {
+      const fs::path written = path.filename();
+      if (std::find(names.begin(), names.end(), written) == names.end()) names.push_back(written);
     }
   }
 
@@ -364,14 +399,12 @@ class Exporter {
     return cases;
   }
 
-  /// The model in float32, with the weights that it has in the target's type.
-  fs::path write_rounded_twin(const BuiltModel& model, const fs::path& directory) const {
+  /// In float32, with the weights that a model has in the target's type.
+  Target rounded_twin() const {
     Target twin = target();
     twin.data_type = DataType::Float32;
     twin.rounding = format_.type;
-    const fs::path path = directory / (model.name + ".onnx");
-    onnx::write_model(onnx::lower_graph(*model.graph, twin), path, {});
-    return path;
+    return twin;
   }
 
   const Reference& wait_for_reference() {
@@ -383,23 +416,46 @@ class Exporter {
     return computed_reference_;
   }
 
-  void validate_model(std::size_t index, const fs::path& directory) {
-    const BuiltModel& model = built_.models[index];
-    const std::string file = model.name + ".onnx";
+  /// Opens a session of a file that was written, and calls `check` with it.
+  void with_session(const std::string& name, const fs::path& directory,
+                    const std::function<onnx::Model(const Target&)>& lower_to,
+                    const std::function<void(const ValidationTarget&)>& check) {
+    const std::string file = name + ".onnx";
     if (options_.progress) options_.progress({"Validating " + file, 0, 1});
     fs::path path = directory / file;
     std::optional<onnx::StagedDirectory> scratch;
     if (format_.type == DataType::BFloat16) {
       log("ONNX Runtime has no bfloat16 kernels for the CPU: validating in float32 with weights rounded to bfloat16.");
-      path = write_rounded_twin(model, scratch.emplace(options_.output).path());
+      path = scratch.emplace(options_.output).path() / file;
+      onnx::write_model(lower_to(rounded_twin()), path, {});
     }
     // Without packed copies of the weights, a session needs little more than the weights themselves.
     const Session session(path, {.config_entries = {{"session.disable_prepacking", "1"}}});
-    const ValidationTarget target{file, (options_.output / file).string(), &session, result_.atol};
-    const std::vector<OutputValidation> outputs =
-        validate(target, wait_for_reference().cases[index], [&](std::string_view line) { log(line); });
-    result_.validations.insert(result_.validations.end(), outputs.begin(), outputs.end());
+    check({file, (options_.output / file).string(), &session, result_.atol});
     if (options_.progress) options_.progress({"Validating " + file, 1, 1});
+  }
+
+  void validate_on(const ValidationTarget& target, const std::vector<ReferenceCase>& cases) {
+    const std::vector<OutputValidation> outputs = validate(target, cases, [&](std::string_view line) { log(line); });
+    result_.validations.insert(result_.validations.end(), outputs.begin(), outputs.end());
+  }
+
+  void validate_model(std::size_t index, const fs::path& directory) {
+    const BuiltModel& model = built_.models[index];
+    with_session(
+        model.name, directory, [&](const Target& target) { return onnx::lower_graph(*model.graph, target); },
+        [&](const ValidationTarget& target) { validate_on(target, wait_for_reference().cases[index]); });
+  }
+
+  /// Each branch on the cases of the decoder that it was made of.
+  void validate_merged(const fs::path& directory) {
+    with_session(
+        merged_name, directory, [&](const Target& target) { return merge_branches(target); },
+        [&](const ValidationTarget& target) {
+          const auto& cases = wait_for_reference().cases;
+          validate_on(target, cases_of_branch(cases[merged_->decoder], *target.session, false));
+          validate_on(target, cases_of_branch(cases[merged_->with_past], *target.session, true));
+        });
   }
 
   std::string differences() const {
@@ -451,6 +507,11 @@ class Exporter {
   Checkpoint checkpoint_;
   std::optional<Config> completed_config_;
   BuiltTask built_;
+  struct Branches {
+    std::size_t decoder = 0;  ///< of built_.models
+    std::size_t with_past = 0;
+  };
+  std::optional<Branches> merged_;
   Reference computed_reference_;
   std::future<Reference> reference_;  ///< the last member, as its thread uses the others until it is destroyed
 };

@@ -62,6 +62,44 @@ TEST_F(CliExport, WhatAConfigLeavesOutIsTheDefaultOfItsClass) {
   EXPECT_EQ(read_file(path("out/config.json")), read_file(path("checkpoint/config.json"))) << "copied as it is";
 }
 
+TEST_F(CliExport, DecodersAreMergedToo) {
+  make_checkpoint("t5", "text2text-generation-with-past.decoder_model");
+  const ProcessResult result = export_checkpoint();
+  ASSERT_TRUE(succeeded(result));
+  std::vector<std::string> expected = {
+      "config.json",        "decoder_model.onnx",    "decoder_model_merged.onnx", "decoder_with_past_model.onnx",
+      "encoder_model.onnx", "generation_config.json"};
+  EXPECT_EQ(files("out"), expected);
+  EXPECT_TRUE(contains(result.output, "Post-processing the exported models...\nValidating")) << result.output;
+  const std::string_view line =
+      "Validating ONNX model out/decoder_model_merged.onnx...\n\t-[✓] ONNX model output names "
+      "match reference model (logits, present.0.decoder.key, present.0.decoder.value, present.";
+  const std::size_t first = result.output.find(std::string(line) + "0.encoder.key");
+  EXPECT_NE(first, std::string::npos) << result.output;
+  EXPECT_NE(result.output.find(std::string(line) + "1.decoder.key", first), std::string::npos) << result.output;
+
+  ASSERT_TRUE(succeeded(export_checkpoint({"--external-data", "always"})));
+  EXPECT_TRUE(fs::exists(path("out/decoder_model_merged.onnx_data")));
+  EXPECT_LT(fs::file_size(path("out/decoder_model_merged.onnx_data")),
+            fs::file_size(path("out/decoder_model.onnx_data")) * 5 / 4)
+      << "weights are stored once";
+}
+
+TEST_F(CliExport, NoPostProcessLeavesTheMergedDecoderOut) {
+  make_checkpoint("t5", "text2text-generation-with-past.decoder_model");
+  ASSERT_TRUE(succeeded(export_checkpoint({"--no-post-process"})));
+  EXPECT_TRUE(fs::exists(path("out/decoder_with_past_model.onnx")));
+  EXPECT_FALSE(fs::exists(path("out/decoder_model_merged.onnx")));
+}
+
+TEST_F(CliExport, StaticDecodersAreNotMerged) {
+  make_checkpoint("t5", "text2text-generation-with-past.decoder_model");
+  const ProcessResult result = export_checkpoint({"--no-dynamic-axes", "--sequence_length", "1"});
+  ASSERT_TRUE(succeeded(result));
+  EXPECT_TRUE(contains(result.error, "decoder_model_merged.onnx is left out")) << result.error;
+  EXPECT_FALSE(fs::exists(path("out/decoder_model_merged.onnx")));
+}
+
 TEST_F(CliExport, TakesSynonymsOfTasks) {
   make_checkpoint("distilbert", "fill-mask");
   const ProcessResult result = export_checkpoint({"--task", "masked-lm", "--json"});
