@@ -13,6 +13,7 @@
 
 #include "onnxport/error.h"
 #include "onnxport/hub.h"
+#include "onnxport/onnx_config.h"
 
 namespace onnxport {
 
@@ -68,6 +69,12 @@ struct ExportOptions {
   std::string library_name{};  ///< transformers, sentence_transformers; default: from the directory's files
   std::optional<std::int64_t> pad_token_id{};
   std::string model_kwargs{};  ///< JSON object merged into the config
+  /// Names as in the ModelOutput of transformers: "last_hidden_state", "pooler_output", "hidden_states" (all of
+  /// hidden_states.{i}), "attentions.0". Empty: the outputs of the task.
+  std::vector<std::string> outputs{};
+  /// Says what is not said here: the task, opset, atol, outputs, names of axes, and values of config.json.
+  std::shared_ptr<const OnnxConfig> config{};
+  bool companion_files = true;  ///< config.json and the files of tokenizers and processors beside the model
 
   HubOptions hub{};  ///< for a model that is no directory
   WeightsMode weights = WeightsMode::Copy;

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "architectures/outputs.h"
 #include "architectures/registry.h"
 #include "checkpoint/checkpoint.h"
 
@@ -15,6 +16,7 @@ namespace onnxport {
 struct BuiltModel {
   std::string name;  ///< "model", "encoder_model", ...: the file's stem
   std::unique_ptr<Graph> graph;
+  std::vector<std::string> available_outputs;  ///< see available_outputs()
 };
 
 struct BuiltTask {
@@ -27,12 +29,16 @@ struct BuiltTask {
 /// Throws Error(UnsupportedArchitecture) that says which types are near and how to add one.
 const Architecture& architecture_of(const Config& config);
 
+/// Throws Error(UnsupportedTask) that lists the architecture's tasks.
+const TaskDefinition& find_task(const Architecture& architecture, std::string_view task);
+
 /// The config with what the HF config class takes for members that config.json leaves out.
 Config completed_config(const Checkpoint& checkpoint, const Architecture& architecture);
 
 /// Builds every file of a task. `sizes` fixes dynamic axes (--no-dynamic-axes); empty keeps them dynamic.
-/// Throws Error(UnsupportedTask) that lists the architecture's tasks, Error(MissingTensor), Error(ShapeMismatch).
+/// Throws Error(UnsupportedTask) that lists the architecture's tasks, or its outputs; Error(MissingTensor),
+/// Error(ShapeMismatch).
 BuiltTask build_task(const Checkpoint& checkpoint, const Architecture& architecture, std::string_view task,
-                     const DimBindings& sizes = {});
+                     const DimBindings& sizes = {}, const OutputRequest& outputs = {});
 
 }  // namespace onnxport

@@ -45,6 +45,11 @@ void Cache::write_outputs() const {
   }
 }
 
+void append_present_outputs(std::vector<OutputSpec>& outputs, const std::string& name, const Dim& length) {
+  for (const char* part : {"key", "value"})
+    outputs.push_back({"present." + name + "." + part, {{0, Dim::symbol("batch_size")}, {2, length}}});
+}
+
 void append_past_inputs(std::vector<InputSpec>& inputs, const std::string& name, const CacheShape& shape,
                         const Dim& length) {
   const Dim batch = Dim::symbol("batch_size");

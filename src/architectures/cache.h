@@ -52,6 +52,9 @@ class Cache {
   std::vector<Present> presents_;
 };
 
+/// The outputs present.<name>.{key,value} of one layer.
+void append_present_outputs(std::vector<OutputSpec>& outputs, const std::string& name, const Dim& length);
+
 /// The inputs past_key_values.<name>.{key,value} of one layer.
 void append_past_inputs(std::vector<InputSpec>& inputs, const std::string& name, const CacheShape& shape,
                         const Dim& length);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "checkpoint/config.h"
@@ -16,6 +17,12 @@ struct InputSpec {
   std::string name;
   DataType data_type = DataType::Int64;
   Shape shape;
+};
+
+/// An output as its config alone tells: the sizes that are free, by axis.
+struct OutputSpec {
+  std::string name;
+  std::map<int, Dim> axes;
 };
 
 /// What a definition builds with: the graph, the config, the weights, the inputs and the outputs of one ONNX file.
@@ -37,6 +44,16 @@ class ModelBuilder {
   bool has_input(std::string_view name) const { return inputs_.contains(name); }
   /// Makes input(name) give this tensor: how multiple-choice folds its choices into the batch.
   void set_input(std::string_view name, Tensor tensor) { inputs_.insert_or_assign(std::string(name), tensor); }
+  /// The states between layers, the embeddings first, in the order in which transformers gives them as hidden_states;
+  /// any of them may be asked for as an output. Gives x back.
+  Tensor hidden_state(Tensor x) const {
+    graph().record("hidden_states", x);
+    return x;
+  }
+  /// An output that the model has when it is asked for: only then it is made, and its weights are read.
+  void offer(std::string_view name, std::function<Tensor()> make) { offers_.emplace_back(name, std::move(make)); }
+  const std::vector<std::pair<std::string, std::function<Tensor()>>>& offers() const { return offers_; }
+
   void output(std::string_view name, Tensor tensor) { graph().add_output(name, tensor); }
   void output(std::string_view name, Tensor tensor, Shape declared) {
     graph().add_output(name, tensor, std::move(declared));
@@ -45,6 +62,7 @@ class ModelBuilder {
  private:
   WeightStore* store_;
   std::map<std::string, Tensor, std::less<>> inputs_;
+  std::vector<std::pair<std::string, std::function<Tensor()>>> offers_;
 };
 
 /// One ONNX file of a task: "model", or "encoder_model", "decoder_model", ...
@@ -52,6 +70,8 @@ struct Submodel {
   std::string name;
   std::vector<InputSpec> inputs;  ///< in the order of the HF class' forward signature
   std::function<void(ModelBuilder&)> build;
+  /// What `build` makes, for those who have no weights; empty where the config does not tell.
+  std::vector<OutputSpec> outputs{};
 };
 
 struct TaskDefinition {

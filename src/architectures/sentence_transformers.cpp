@@ -346,7 +346,8 @@ fs::path transformer_directory(const fs::path& directory) {
 }
 
 BuiltTask build_sentence_transformer(const fs::path& directory, const Checkpoint& checkpoint,
-                                     const Architecture& architecture, const DimBindings& sizes) {
+                                     const Architecture& architecture, const DimBindings& sizes,
+                                     const OutputRequest& outputs) {
   check_transformer_options(transformer_directory(directory));
   const auto submodels = [&](const Config& config) {
     const Submodel encoder = encoder_of(architecture, config);
@@ -357,7 +358,7 @@ BuiltTask build_sentence_transformer(const fs::path& directory, const Checkpoint
   };
   Architecture with_modules = architecture;
   with_modules.tasks = {{"feature-extraction", "SentenceTransformer", submodels}};
-  return build_task(checkpoint, with_modules, "feature-extraction", sizes);
+  return build_task(checkpoint, with_modules, "feature-extraction", sizes, outputs);
 }
 
 }  // namespace onnxport

@@ -36,6 +36,7 @@ std::filesystem::path transformer_directory(const std::filesystem::path& directo
 /// sentence_embedding (batch_size, embedding size). `checkpoint` is that of transformer_directory().
 /// Throws Error(UnsupportedArchitecture) naming a module or option that is not implemented, and as build_task().
 BuiltTask build_sentence_transformer(const std::filesystem::path& directory, const Checkpoint& checkpoint,
-                                     const Architecture& architecture, const DimBindings& sizes = {});
+                                     const Architecture& architecture, const DimBindings& sizes = {},
+                                     const OutputRequest& outputs = {});
 
 }  // namespace onnxport

@@ -218,6 +218,18 @@ Apply store(std::filesystem::path& target) {
   return [&target](const std::string& value) { target = value; };
 }
 
+Apply store_list(std::vector<std::string>& target) {
+  return [&target](const std::string& value) {
+    target.clear();
+    for (std::size_t begin = 0; begin <= value.size();) {
+      const std::size_t end = std::min(value.find(',', begin), value.size());
+      target.push_back(value.substr(begin, end - begin));
+      if (target.back().empty()) throw UsageError("has an empty member: \"" + value + "\"");
+      begin = end + 1;
+    }
+  };
+}
+
 Apply store_integer(std::int64_t& target, std::int64_t minimum) {
   return [&target, minimum](const std::string& value) {
     const auto number = parse_number<std::int64_t>(value, "an integer");

@@ -72,6 +72,8 @@ bool is_positional(const Option& option);
 /// Store the value; the variable outlives the command. Numbers out of range and text that is no number are UsageErrors.
 Apply store(std::string& target);
 Apply store(std::filesystem::path& target);
+/// "a,b" as {"a", "b"}; an empty member is a UsageError.
+Apply store_list(std::vector<std::string>& target);
 Apply store_integer(std::int64_t& target, std::int64_t minimum);
 Apply store_integer(std::optional<int>& target);
 Apply store_integer(std::optional<std::int64_t>& target);

@@ -88,6 +88,11 @@ OptionGroup model_options(Request& request) {
         {"transformers", "diffusers", "timm", "sentence_transformers"}},
        {"--model-kwargs", "JSON", "JSON object whose members replace those of config.json.", "",
         store(options.model_kwargs)},
+       {"--outputs", "NAMES",
+        "Outputs of the model, separated by commas, as transformers names them: last_hidden_state, pooler_output, "
+        "hidden_states, attentions, logits, ... A name such as hidden_states stands for the outputs of all layers, "
+        "hidden_states.0 for one. `onnxport inspect --outputs` prints those that a model has.",
+        "those of the task", store_list(options.outputs)},
        {"--pad_token_id", "ID", "Token that pads sequences, if config.json does not say.", "",
         store_integer(options.pad_token_id)},
        {"--no-dynamic-axes", "", "Fix all axes at the sizes given as input shapes.", "",

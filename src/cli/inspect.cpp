@@ -11,9 +11,12 @@
 
 #include "cli/commands.h"
 #include "cli/terminal.h"
+#include "core/text_table.h"
 #include "export/inspect_checkpoint.h"
 #include "onnxport/error.h"
+#include "onnxport/hub.h"
 #include "onnxport/json.h"
+#include "onnxport/onnx_config.h"
 
 namespace onnxport::cli {
 namespace {
@@ -22,8 +25,77 @@ namespace fs = std::filesystem;
 
 struct Request {
   fs::path path;
+  bool outputs = false;
+  std::string task;
   bool json = false;
 };
+
+// ---- --outputs ------------------------------------------------------------------------------------------------------
+
+/// {"input_ids": {"0": "batch_size", "1": "sequence_length"}}, as json.dumps writes Optimum's inputs and outputs.
+Json describe(const std::vector<OnnxValue>& values) {
+  Json result = Json::Object{};
+  for (const OnnxValue& value : values) {
+    Json axes = Json::Object{};
+    for (const auto& [axis, name] : value.axes) axes.set(std::to_string(axis), name);
+    result.set(value.name, std::move(axes));
+  }
+  return result;
+}
+
+Json describe(const OnnxConfig& config) {
+  Json files = Json::Object{};
+  for (const std::string& file : config.files()) {
+    Json entry;
+    entry.set("inputs", describe(config.inputs(file)));
+    entry.set("outputs", describe(config.outputs(file)));
+    const std::vector<std::string> names = config.available_outputs(file);
+    entry.set("available_outputs", Json::Array(names.begin(), names.end()));
+    files.set(file + ".onnx", std::move(entry));
+  }
+  Json result;
+  result.set("model_type", config.model_type());
+  result.set("task", config.task());
+  result.set("default_onnx_opset", config.default_onnx_opset());
+  result.set("atol_for_validation", config.atol_for_validation());
+  result.set("files", std::move(files));
+  return result;
+}
+
+std::string format(const std::vector<OnnxValue>& values) {
+  TextTable table;
+  for (const OnnxValue& value : values) {
+    std::string axes;
+    for (const auto& [axis, name] : value.axes) axes += fmt::format("{}{}: {}", axes.empty() ? "" : ", ", axis, name);
+    table.add({value.name, axes});
+  }
+  return table.draw();
+}
+
+std::string format(const OnnxConfig& config) {
+  std::string text = fmt::format("{}, {}\n", config.model_type(), config.task());
+  for (const std::string& file : config.files()) {
+    const std::vector<OnnxValue> outputs = config.outputs(file);
+    text += fmt::format("\n{}.onnx\nInputs\n{}Outputs\n{}", file, format(config.inputs(file)), format(outputs));
+    TextTable others;
+    const std::vector<std::string> own = names_of(outputs);
+    for (const std::string& name : config.available_outputs(file))
+      if (std::find(own.begin(), own.end(), name) == own.end()) others.add({name});
+    if (const std::string drawn = others.draw(); !drawn.empty()) text += "Others, for --outputs\n" + drawn;
+  }
+  return text;
+}
+
+int inspect_outputs(const Request& request) {
+  HubOptions hub;
+  Terminal terminal({.log = true, .progress = true});
+  hub.warn = [&](std::string_view line) { terminal.warn(line); };
+  const OnnxConfig config(request.path, request.task.empty() ? "auto" : request.task, hub);
+  fmt::print("{}", request.json ? dump_json(describe(config), 2) + "\n" : printable(format(config)));
+  return 0;
+}
+
+// ---- All that a checkpoint or a model holds -------------------------------------------------------------------------
 
 /// What an export leaves is no checkpoint: its models are to be named one by one.
 void refuse_exported_models(const fs::path& directory) {
@@ -59,6 +131,8 @@ Inspector inspector_of(const fs::path& path) {
 }
 
 int inspect(const Request& request) {
+  if (request.outputs) return inspect_outputs(request);
+  if (!request.task.empty()) throw UsageError("--task is for --outputs");
   const Inspector inspector = inspector_of(request.path);
   const Json inspection = inspector.inspect(request.path);
   fmt::print("{}", request.json ? dump_json(inspection, 2) + "\n" : printable(inspector.format(inspection)));
@@ -74,6 +148,8 @@ Command inspect_command() {
       "Of a checkpoint: architecture, tasks, tensors, sizes, and which tensors a task lacks or leaves unused. Of a "
       "model: inputs, outputs, opsets, operators, weights and metadata. No weight is read.";
   command.examples = {{"onnxport inspect distilbert-base-uncased/", "Look into a checkpoint"},
+                      {"onnxport inspect --outputs distilbert-base-uncased/ --task fill-mask",
+                       "See which inputs and outputs its export has"},
                       {"onnxport inspect --json distilbert_onnx/model.onnx", "Look into a model, from a script"}};
   command.groups = {
       {"Required arguments",
@@ -82,7 +158,16 @@ Command inspect_command() {
          .help = "Directory of a checkpoint, or an .onnx file.",
          .apply = store(request->path),
          .required = true}}},
-      {"Options", {{"--json", "", "Print one JSON object.", "", store_flag(request->json)}}},
+      {"Options",
+       {{"--outputs", "",
+         "Print inputs and outputs, with the names of their axes, of the model that an export of the checkpoint gives, "
+         "and the other outputs that it may be given by `onnxport export onnx --outputs`. PATH may be the id of a "
+         "model "
+         "on the Hub.",
+         "", store_flag(request->outputs)},
+        {"--task", "TASK", "The task of --outputs, or a synonym of it.", "the one that the checkpoint was trained for",
+         store(request->task)},
+        {"--json", "", "Print one JSON object.", "", store_flag(request->json)}}},
   };
   command.run = [request] { return inspect(*request); };
   return command;

@@ -146,6 +146,21 @@ struct Reference {
   std::string not_a_number;                       ///< names of the weights that have NaN in them
 };
 
+/// Gives axes the names that a config has for them, where their sizes are free.
+void name_axes(std::vector<onnx::ValueInfo>& values, const std::vector<OnnxValue>& named) {
+  for (const OnnxValue& value : named) {
+    const auto found = std::find_if(values.begin(), values.end(), [&](const auto& v) { return v.name == value.name; });
+    if (found == values.end()) continue;
+    for (const auto& [axis, name] : value.axes) {
+      if (axis < 0 || static_cast<std::size_t>(axis) >= found->shape.size())
+        throw Error(ErrorKind::InvalidArgument,
+                    "the axes of " + value.name + " have the index " + std::to_string(axis) + ", which it lacks");
+      onnx::Dimension& dimension = found->shape[static_cast<std::size_t>(axis)];
+      if (std::holds_alternative<std::string>(dimension)) dimension = name;
+    }
+  }
+}
+
 class Exporter {
  public:
   explicit Exporter(const ExportOptions& options)
@@ -153,8 +168,11 @@ class Exporter {
         level_(optimization_level(options.optimize)),
         format_(float_format(options)),
         watch_(result_.seconds) {
-    result_.opset = options.opset.value_or(onnx::default_opset);
-    result_.atol = options.atol.value_or(default_atol(format_, level_));
+    const OnnxConfig* config = options.config.get();
+    result_.opset = options.opset.value_or(config ? config->default_onnx_opset() : onnx::default_opset);
+    const double atol = default_atol(format_, level_);
+    const bool has_own = config && format_.type == DataType::Float32;
+    result_.atol = options.atol.value_or(has_own ? config->atol_for_validation() : atol);
   }
 
   ExportResult run() {
@@ -166,7 +184,8 @@ class Exporter {
     // Two jobs that need nothing of each other: one waits for the disk, the other computes.
     if (options_.validate) reference_ = std::async([this] { return compute_reference(); });
     onnx::StagedDirectory staged(options_.output);
-    const std::vector<fs::path> companions = write_companion_files(model_, checkpoint_.config, staged.path());
+    std::vector<fs::path> companions;
+    if (options_.companion_files) companions = write_companion_files(model_, checkpoint_.config, staged.path());
     std::vector<fs::path> names;
     for (const BuiltModel& model : built_.models) write(model.name, lower(model), staged, names);
     if (merged_) {
@@ -238,17 +257,39 @@ class Exporter {
     checkpoint_ = open_checkpoint(sentence_transformer_ || nested ? transformer_directory(model_) : model_, {},
                                   framework_named(options_.framework));
     if (!options_.model_kwargs.empty()) merge_model_kwargs();
+    output_request_.names = options_.outputs;
+    if (options_.config) apply_config();
     if (options_.pad_token_id && !Config(checkpoint_.config).optional_integer("pad_token_id"))
       checkpoint_.config.set("pad_token_id", *options_.pad_token_id);
     result_.weight_bytes = checkpoint_.byte_size();
+  }
+
+  /// What an OnnxConfig says of the checkpoint and of the inputs and outputs.
+  void apply_config() {
+    const OnnxConfig& config = *options_.config;
+    const Json overrides = config.values_override();
+    if (overrides.is_object())
+      for (const auto& [name, value] : overrides.object()) checkpoint_.config.set(name, value);
+    for (const std::string& file : config.files()) {
+      if (options_.outputs.empty())
+        for (const OnnxValue& output : config.outputs(file)) output_request_.names.push_back(output.name);
+      const std::vector<std::string> kept = names_of(config.inputs(file));
+      for (const OnnxValue& input : config.OnnxConfig::inputs(file))
+        if (std::find(kept.begin(), kept.end(), input.name) == kept.end())
+          output_request_.left_out_inputs.insert(input.name);
+    }
   }
 
   void merge_model_kwargs() {
     const Json kwargs = parse_json(options_.model_kwargs, "--model-kwargs");
     if (!kwargs.is_object()) throw Error(ErrorKind::InvalidArgument, "--model-kwargs must be a JSON object");
     for (const auto& [name, value] : kwargs.object()) {
-      if (name == "output_attentions" || name == "output_hidden_states")
-        throw Error(ErrorKind::UnsupportedTask, "--model-kwargs: " + name + " is not supported");
+      // Arguments of the model rather than members of its config, where they would be those of every checkpoint.
+      constexpr std::string_view output = "output_";
+      if (name == "output_attentions" || name == "output_hidden_states") {
+        if (value == Json(true)) output_request_.added_series.push_back(name.substr(output.size()));
+        continue;
+      }
       checkpoint_.config.set(name, value);
     }
   }
@@ -260,8 +301,9 @@ class Exporter {
     result_.task = choose_task(architecture, config);
     completed_config_ = completed_config(checkpoint_, architecture);
     const DimBindings sizes = options_.dynamic_axes ? DimBindings{} : input_sizes(options_.shapes, *completed_config_);
-    built_ = sentence_transformer_ ? build_sentence_transformer(model_, checkpoint_, architecture, sizes)
-                                   : build_task(checkpoint_, architecture, result_.task, sizes);
+    built_ = sentence_transformer_
+                 ? build_sentence_transformer(model_, checkpoint_, architecture, sizes, output_request_)
+                 : build_task(checkpoint_, architecture, result_.task, sizes, output_request_);
     if (options_.monolith && built_.models.size() > 1)
       throw Error(ErrorKind::UnsupportedTask, architecture.model_type + " has no single file for " + result_.task +
                                                   ": leave out --monolith, or export feature-extraction");
@@ -284,6 +326,7 @@ class Exporter {
   }
 
   std::string choose_task(const Architecture& architecture, const Config& config) const {
+    if (options_.task == "auto" && options_.config) return options_.config->task();
     if (options_.task != "auto") {
       const std::string task = canonical_task(options_.task);
       if (sentence_transformer_ && task != "feature-extraction")
@@ -331,6 +374,12 @@ class Exporter {
   onnx::Model described(onnx::Model lowered, const std::string& name) const {
     const Config config(checkpoint_.config);
     const std::string source = config.string("_name_or_path", default_source());
+    if (options_.config) {
+      // Merged decoders declare the axes of the later steps.
+      const std::string file = name == merged_name ? built_.models[merged_->with_past].name : name;
+      name_axes(lowered.graph.inputs, options_.config->inputs(file));
+      name_axes(lowered.graph.outputs, options_.config->outputs(file));
+    }
     lowered.producer_name = "onnxport";
     lowered.producer_version = ONNXPORT_VERSION;
     lowered.doc_string =
@@ -506,6 +555,7 @@ class Exporter {
   bool sentence_transformer_ = false;
   Checkpoint checkpoint_;
   std::optional<Config> completed_config_;
+  OutputRequest output_request_;
   BuiltTask built_;
   struct Branches {
     std::size_t decoder = 0;  ///< of built_.models

@@ -70,6 +70,7 @@ class Evaluator {
   Evaluator(const Graph& graph, const NamedArrays& inputs)
       : graph_(graph), bindings_(bind_inputs(graph, inputs)), context_(graph, bindings_) {
     context_.values_.resize(graph.values().size());
+    context_.used_ = graph.used_values();
     for (ValueId id : graph.inputs())
       for (const auto& [name, array] : inputs)
         if (name == graph.value(id).name) context_.values_[id] = array;
@@ -80,9 +81,7 @@ class Evaluator {
     std::size_t index = 0;
     for (const Node& node : graph_.nodes()) {
       context_.node_ = &node;
-      const bool used =
-          std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId id) { return last_use[id] > 0; });
-      if (used) node.op.evaluate(context_);
+      if (is_used(node)) node.op.evaluate(context_);
       ++index;
       for (ValueId id : node.inputs)
         if (last_use[id] == index) context_.values_[id] = Array();
@@ -98,6 +97,10 @@ class Evaluator {
   }
 
  private:
+  bool is_used(const Node& node) const {
+    return std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId id) { return context_.used_[id]; });
+  }
+
   /// 1 + index of the last node that reads a value; 0 where no output depends on it.
   std::vector<std::size_t> last_uses() const {
     std::vector<std::size_t> result(graph_.values().size(), 0);
@@ -105,9 +108,7 @@ class Evaluator {
     for (const GraphOutput& output : graph_.outputs()) result[output.value] = end;
     for (std::size_t i = graph_.nodes().size(); i > 0; --i) {
       const Node& node = graph_.nodes()[i - 1];
-      const bool used =
-          std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId id) { return result[id] > 0; });
-      if (!used) continue;
+      if (!is_used(node)) continue;
       for (ValueId id : node.inputs) result[id] = std::max(result[id], i);
     }
     return result;

@@ -17,6 +17,8 @@ class EvaluateContext {
   /// The operand as a source to read parts of, if it is a parameter; else nullptr.
   const TensorSource* weight(std::size_t index) const;
   const TensorType& output_type(std::size_t index = 0) const { return graph_->value(node_->outputs[index]).type; }
+  /// False for an output that nothing depends on, which need not be given.
+  bool is_used(std::size_t output) const { return used_[node_->outputs[output]]; }
 
   std::int64_t size(const Dim& dim) const { return dim.evaluate(*bindings_); }
   std::vector<std::int64_t> sizes(const Shape& shape) const { return onnxport::evaluate(shape, *bindings_); }
@@ -31,6 +33,7 @@ class EvaluateContext {
   const Graph* graph_;
   const DimBindings* bindings_;
   const Node* node_ = nullptr;
+  std::vector<bool> used_;     ///< by ValueId
   std::vector<Array> values_;  ///< by ValueId; released after the last use
 };
 

@@ -1,5 +1,7 @@
 #include "graph/graph.h"
 
+#include <algorithm>
+
 #include "onnxport/error.h"
 
 namespace onnxport {
@@ -101,6 +103,24 @@ void Graph::add_output(std::string_view name, Tensor tensor) { add_output(name, 
 
 void Graph::add_output(std::string_view name, Tensor tensor, Shape declared_shape) {
   outputs_.push_back({std::string(name), tensor.id(), std::move(declared_shape)});
+}
+
+void Graph::record(std::string_view series, Tensor tensor) { series_[std::string(series)].push_back(tensor.id()); }
+
+void Graph::rename_series(std::string_view from, std::string_view to) {
+  if (auto series = series_.extract(std::string(from))) {
+    series.key() = to;
+    series_.insert(std::move(series));
+  }
+}
+
+std::vector<bool> Graph::used_values() const {
+  std::vector<bool> used(values_.size(), false);
+  for (const GraphOutput& output : outputs_) used[output.value] = true;
+  for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node)
+    if (std::any_of(node->outputs.begin(), node->outputs.end(), [&](ValueId id) { return used[id]; }))
+      for (ValueId id : node->inputs) used[id] = true;
+  return used;
 }
 
 std::string Graph::to_string() const {

@@ -58,6 +58,9 @@ struct GraphOutput {
   Shape declared_shape;
 };
 
+/// Values of a model by what they are called together, in the order of its layers.
+using Series = std::map<std::string, std::vector<ValueId>, std::less<>>;
+
 /// A model as high-level operators in the order of execution. Shapes are checked when a node is added.
 class Graph {
  public:
@@ -81,6 +84,16 @@ class Graph {
   void add_output(std::string_view name, Tensor tensor);
   void add_output(std::string_view name, Tensor tensor, Shape declared_shape);
   void clear_outputs() { outputs_.clear(); }
+
+  /// Remembers a value that is one of a series, layer by layer ("hidden_states", "attentions"): what may be made an
+  /// output. Nothing is computed for its sake unless it is.
+  void record(std::string_view series, Tensor tensor);
+  /// Gives a series another name, as those of an encoder have beside a decoder's.
+  void rename_series(std::string_view from, std::string_view to);
+  const Series& series() const { return series_; }
+
+  /// By ValueId: whether an output depends on the value.
+  std::vector<bool> used_values() const;
 
   /// States that the model takes this size only of an axis that is declared dynamic: what it is validated on.
   void assume(std::string_view symbol, std::int64_t size) {
@@ -107,6 +120,7 @@ class Graph {
   std::deque<Node> nodes_;
   std::vector<ValueId> inputs_;
   std::vector<GraphOutput> outputs_;
+  Series series_;
   std::map<std::string, ValueId, std::less<>> parameters_;
   std::map<std::pair<DataType, double>, ValueId> scalars_;
   DimBindings assumed_sizes_;

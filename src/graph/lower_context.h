@@ -39,6 +39,9 @@ class LowerContext {
   const TensorType& input_type(std::size_t index) const { return graph_->value(node_->inputs[index]).type; }
   const TensorType& output_type(std::size_t index = 0) const { return graph_->value(node_->outputs[index]).type; }
 
+  /// False for an output that nothing depends on, which need not be given.
+  bool is_used(std::size_t output) const { return used_[node_->outputs[output]]; }
+
   /// Emits a node and gives its outputs' names. A node equal to an earlier one gives that one's outputs, and
   /// transpositions of transpositions are merged; nodes without use are dropped in the end.
   virtual std::vector<std::string> emit_outputs(std::string_view op_type, std::span<const std::string> inputs,
@@ -84,12 +87,13 @@ class LowerContext {
   std::string cast(const std::string& name, DataType type);
 
  protected:
-  LowerContext(const Graph& graph, Target target) : graph_(&graph), target_(target) {}
+  LowerContext(const Graph& graph, Target target) : graph_(&graph), target_(target), used_(graph.used_values()) {}
   virtual std::string value_name(ValueId id) = 0;
 
   const Graph* graph_;
   const Node* node_ = nullptr;
   Target target_;
+  std::vector<bool> used_;  ///< by ValueId
 };
 
 }  // namespace onnxport

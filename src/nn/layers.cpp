@@ -59,13 +59,16 @@ Tensor merge_heads(Tensor x) {
 Tensor attention(const AttentionInputs& inputs) {
   const std::int64_t key_value_heads = inputs.num_key_value_heads > 0 ? inputs.num_key_value_heads : inputs.num_heads;
   return attention_of_heads(split_heads(inputs.query, inputs.num_heads), split_heads(inputs.key, key_value_heads),
-                            split_heads(inputs.value, key_value_heads), inputs.bias, inputs.scale);
+                            split_heads(inputs.value, key_value_heads), inputs.bias, inputs.scale, inputs.series);
 }
 
 Tensor attention_of_heads(Tensor query, Tensor key, Tensor value, std::optional<Tensor> bias,
-                          std::optional<double> scale) {
+                          std::optional<double> scale, std::string_view series) {
   const double factor = scale.value_or(1.0 / std::sqrt(static_cast<double>(query.dim(3).constant())));
-  return merge_heads(ops::attention(query, key, value, {.scale = static_cast<float>(factor), .bias = bias}));
+  const ops::AttentionResult result =
+      ops::attention_with_probabilities(query, key, value, {.scale = static_cast<float>(factor), .bias = bias});
+  if (!series.empty()) query.graph().record(series, result.probabilities);
+  return merge_heads(result.context);
 }
 
 Tensor attention_bias(Tensor attention_mask) {

@@ -34,6 +34,9 @@ Tensor activation(std::string_view name, Tensor x);
 Tensor split_heads(Tensor x, std::int64_t num_heads);
 Tensor merge_heads(Tensor x);
 
+/// The series of attention probabilities, (batch, heads, queries, keys) each, as the outputs of transformers name it.
+inline constexpr std::string_view attentions = "attentions";
+
 struct AttentionInputs {
   Tensor query;  ///< (batch, queries, num_heads * head_size)
   Tensor key;    ///< (batch, keys, num_key_value_heads * head_size)
@@ -42,12 +45,14 @@ struct AttentionInputs {
   std::optional<Tensor> bias{};          ///< added to the scaled products, see ops::attention
   std::optional<double> scale{};         ///< default 1 / sqrt(head_size)
   std::int64_t num_key_value_heads = 0;  ///< default num_heads
+  std::string_view series = attentions;  ///< see attention_of_heads
 };
 /// Multi-head attention between projections: (batch, queries, num_heads * head_size).
 Tensor attention(const AttentionInputs& inputs);
-/// The same between heads that are split already, each (batch, heads, length, size).
+/// The same between heads that are split already, each (batch, heads, length, size). The probabilities are recorded as
+/// the next of a series; of an empty name, where transformers gives others or none.
 Tensor attention_of_heads(Tensor query, Tensor key, Tensor value, std::optional<Tensor> bias = {},
-                          std::optional<double> scale = {});
+                          std::optional<double> scale = {}, std::string_view series = attentions);
 
 /// The most negative float of the model's type: what transformers adds to masked scores (torch.finfo(dtype).min).
 inline constexpr double lowest = -3.4028234663852886e38;

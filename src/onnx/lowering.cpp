@@ -71,6 +71,7 @@ class Lowering final : public LowerContext {
     use_counts_.resize(graph.values().size());
     makers_.resize(graph.values().size());
     for (const Node_& node : graph.nodes()) {
+      if (!is_needed(node)) continue;
       for (const ValueId id : node.inputs) ++use_counts_[id];
       for (const ValueId id : node.outputs) makers_[id] = &node;
     }
@@ -83,7 +84,7 @@ class Lowering final : public LowerContext {
     for (ValueId id : graph_->inputs()) add_input(graph_->value(id), id);
     for (const Node_& node : graph_->nodes()) {
       node_ = &node;
-      node.op.lower(*this);
+      if (is_needed(node)) node.op.lower(*this);
     }
     for (const GraphOutput& output : graph_->outputs()) add_output(output);
     drop_unused();
@@ -200,6 +201,10 @@ class Lowering final : public LowerContext {
 
  private:
   using Node_ = onnxport::Node;  // the graph's node, beside ONNX's
+
+  bool is_needed(const Node_& node) const {
+    return std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId id) { return used_[id]; });
+  }
 
   /// Shapes are computed once for the whole model, so they stand under a scope of their own.
   std::string scope() const { return lowering_shape_ ? "shapes" : node_ ? node_->scope : ""; }

@@ -29,7 +29,7 @@ std::vector<TensorType> infer(const Attention&, std::span<const TensorType> inpu
     if (!(broadcast(inputs[3].shape, scores) == scores))
       mismatch("the bias does not broadcast to " + to_string(scores));
   }
-  return {{inputs[0].data_type, {q[0], q[1], q[2], v[3]}}};
+  return {{inputs[0].data_type, {q[0], q[1], q[2], v[3]}}, {inputs[0].data_type, {q[0], q[1], q[2], k[2]}}};
 }
 
 /// Repeats each key or value head for its group of query heads.
@@ -78,9 +78,12 @@ void lower_to_multi_head_attention(const Attention& op, LowerContext& c) {
 void lower(const Attention& op, LowerContext& c) {
   const Shape& q = c.input_type(0).shape;
   const Shape& k = c.input_type(1).shape;
+  // The operators that have all of attention in them keep the probabilities to themselves.
+  const bool fuses = !c.is_used(1);
   const bool has_full_bias = c.input_count() <= 3 || c.input_type(3).shape.size() == 4;
-  if (c.target().contrib_operators && q[1] == k[1] && has_full_bias) return lower_to_multi_head_attention(op, c);
-  if (c.target().opset >= 23) {
+  if (fuses && c.target().contrib_operators && q[1] == k[1] && has_full_bias)
+    return lower_to_multi_head_attention(op, c);
+  if (fuses && c.target().opset >= 23) {
     std::vector<std::string> inputs{c.input(0), c.input(1), c.input(2)};
     if (c.input_count() > 3) inputs.push_back(full_rows(c, c.input(3), c.input_type(3).shape, q[2], k[2]));
     return c.output(c.emit("Attention", std::move(inputs), {{"scale", op.scale}}));
@@ -91,8 +94,9 @@ void lower(const Attention& op, LowerContext& c) {
   std::string scores = c.emit("MatMul", {c.input(0), c.transpose(key, {0, 1, 3, 2})});
   if (op.scale != 1.0F) scores = c.emit("Mul", {scores, c.scalar(op.scale)});
   if (c.input_count() > 3) scores = c.emit("Add", {scores, c.input(3)});
-  const std::string weights = c.emit("Softmax", {scores}, {{"axis", std::int64_t{-1}}});
-  c.output(c.emit("MatMul", {weights, value}));
+  const std::string probabilities = c.emit("Softmax", {scores}, {{"axis", std::int64_t{-1}}});
+  c.output(0, c.emit("MatMul", {probabilities, value}));
+  c.output(1, probabilities);
 }
 
 void evaluate(const Attention& op, EvaluateContext& context) {
@@ -100,6 +104,8 @@ void evaluate(const Attention& op, EvaluateContext& context) {
   const Array k = context.input(1);
   const Array v = context.input(2);
   Array out = context.new_output();
+  Array probabilities;
+  if (context.is_used(1)) probabilities = context.new_output(1);
   const std::int64_t heads = q.shape()[1];
   const std::int64_t groups = heads / k.shape()[1];
   const std::int64_t queries = q.shape()[2];
@@ -132,20 +138,28 @@ void evaluate(const Attention& op, EvaluateContext& context) {
         }
         softmax_row(p, p, keys, 1);
       }
+      if (context.is_used(1))
+        std::copy(scores.begin(), scores.end(), probabilities.mutable_data<float>() + i * queries * keys);
       const MatrixView value{v.data<float>() + shared * keys * value_size, keys, value_size, value_size, 1};
       gemm(1.0F, {scores.data(), queries, keys, keys, 1}, value, 0.0F,
            out.mutable_data<float>() + i * queries * value_size, value_size);
     }
   });
-  context.output(std::move(out));
+  context.output(0, std::move(out));
+  if (context.is_used(1)) context.output(1, std::move(probabilities));
 }
 
 }  // namespace
 
 Tensor attention(Tensor query, Tensor key, Tensor value, AttentionOptions options) {
-  Graph& graph = query.graph();
-  return options.bias ? graph.add(Attention{options.scale}, {query, key, value, *options.bias})
-                      : graph.add(Attention{options.scale}, {query, key, value});
+  return attention_with_probabilities(query, key, value, options).context;
+}
+
+AttentionResult attention_with_probabilities(Tensor query, Tensor key, Tensor value, AttentionOptions options) {
+  std::vector<Tensor> operands{query, key, value};
+  if (options.bias) operands.push_back(*options.bias);
+  const std::vector<Tensor> results = query.graph().add_node(Attention{options.scale}, operands);
+  return {.context = results[0], .probabilities = results[1]};
 }
 
 }  // namespace onnxport::ops

@@ -134,6 +134,12 @@ struct AttentionOptions {
 /// softmax(scale · query keyᵀ + bias) value over (batch, heads, length, size); keys and values may have fewer heads,
 /// each shared by a group of query heads (Ainslie et al., 2023).
 Tensor attention(Tensor query, Tensor key, Tensor value, AttentionOptions options);
+struct AttentionResult {
+  Tensor context;        ///< (batch, heads, queries, size)
+  Tensor probabilities;  ///< the softmax: (batch, heads, queries, keys)
+};
+/// The same, with the probabilities, which are not kept unless something depends on them.
+AttentionResult attention_with_probabilities(Tensor query, Tensor key, Tensor value, AttentionOptions options);
 
 // --- positions: rotary_embedding.cpp ---
 /// Cosines and sines of angles by which pairs of elements are turned: (batch or 1, length, pairs) each.

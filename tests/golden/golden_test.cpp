@@ -2,57 +2,18 @@
 // that transformers computed.
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "architectures/build.h"
 #include "graph/evaluate.h"
 #include "onnx/lowering.h"
-#include "onnx/writer.h"
 #include "onnxport/json.h"
-#include "runtime/session.h"
+#include "run_fixture.h"
 #include "support/fixture.h"
 
 namespace onnxport::testing {
 namespace {
-
-namespace fs = std::filesystem;
-
-fs::path scratch_directory() {
-  const fs::path directory = fs::temp_directory_path() / ("onnxport-golden-" + std::to_string(getpid()));
-  fs::create_directories(directory);
-  return directory;
-}
-
-const Array* find(const NamedArrays& arrays, const std::string& name) {
-  const auto found = std::find_if(arrays.begin(), arrays.end(), [&](const auto& a) { return a.first == name; });
-  return found == arrays.end() ? nullptr : &found->second;
-}
-
-void expect_close(const Array& actual, const Array& expected, double atol, const std::string& what) {
-  ASSERT_EQ(actual.shape(), expected.shape()) << what;
-  ASSERT_EQ(actual.data_type(), expected.data_type()) << what;
-  double largest = 0;
-  double difference = 0;
-  const auto compare = [&](auto type) {
-    using T = decltype(type);
-    for (std::int64_t i = 0; i < expected.element_count(); ++i) {
-      const double a = static_cast<double>(actual.data<T>()[i]);
-      const double e = static_cast<double>(expected.data<T>()[i]);
-      largest = std::max(largest, std::fabs(e));
-      difference = std::isnan(a) ? INFINITY : std::max(difference, std::fabs(a - e));
-    }
-  };
-  if (expected.data_type() == DataType::Float32) {
-    compare(float{});
-  } else {
-    ASSERT_EQ(expected.data_type(), DataType::Int64) << what;
-    compare(std::int64_t{});
-  }
-  EXPECT_LE(difference, std::max(atol, 1e-4 * std::max(1.0, largest))) << what;
-}
 
 /// Equal but for rounding to float16, beyond whose range numbers saturate.
 void expect_close_in_float16(const Array& actual, const Array& exact, const std::string& what) {
@@ -93,23 +54,6 @@ void expect_signature(const std::vector<onnx::ValueInfo>& values, const std::str
 
 class Golden : public ::testing::TestWithParam<FixtureFile> {};
 
-/// The graph of a fixture's ONNX file.
-BuiltModel build(const FixtureFile& file) {
-  const Checkpoint checkpoint = materialize_checkpoint(file);
-  BuiltTask task = build_task(checkpoint, architecture_of(Config(checkpoint.config)), file.task);
-  for (BuiltModel& model : task.models)
-    if (model.name == file.submodel) return std::move(model);
-  throw std::runtime_error("the task has no file " + file.submodel);
-}
-
-Session load(const FixtureFile& file, const onnx::Model& model) {
-  const fs::path path = scratch_directory() / (file.fixture + "." + file.path.stem().string() + ".onnx");
-  onnx::write_model(model, path, {});
-  Session session(path, {.intra_op_num_threads = 1});
-  fs::remove(path);
-  return session;
-}
-
 std::vector<std::string> output_names(const FixtureCase& example) {
   std::vector<std::string> names;
   for (const auto& [name, array] : example.outputs) names.push_back(name);
@@ -118,11 +62,11 @@ std::vector<std::string> output_names(const FixtureCase& example) {
 
 TEST_P(Golden, ReproducesTransformers) {
   const FixtureFile& file = GetParam();
-  const BuiltModel built = build(file);
+  const BuiltModel built = build_fixture(file);
   const onnx::Model model = onnx::lower_graph(*built.graph, {});
   expect_signature(model.graph.inputs, file.metadata.at("inputs"), "input");
   expect_signature(model.graph.outputs, file.metadata.at("outputs"), "output");
-  const Session session = load(file, model);
+  const Session session = load_fixture(file, model);
   const double atol = std::stod(file.metadata.at("atol"));
   int index = 0;
   for (const FixtureCase& example : read_cases(file)) {
@@ -143,11 +87,11 @@ TEST_P(Golden, ReproducesTransformers) {
 /// Every opset at which the lowering of an operator changes, and both ends.
 TEST_P(Golden, LowersToEveryOpset) {
   const FixtureFile& file = GetParam();
-  const BuiltModel built = build(file);
+  const BuiltModel built = build_fixture(file);
   const FixtureCase example = read_cases(file).front();
   const std::vector<std::string> names = output_names(example);
   for (int opset : {onnx::minimum_opset, 15, 17, 20, 23, onnx::maximum_opset}) {
-    const Session session = load(file, onnx::lower_graph(*built.graph, {.opset = opset}));
+    const Session session = load_fixture(file, onnx::lower_graph(*built.graph, {.opset = opset}));
     const std::vector<Array> outputs = session.run(example.inputs, names);
     for (std::size_t i = 0; i < names.size(); ++i)
       expect_close(outputs[i], example.outputs[i].second, std::stod(file.metadata.at("atol")),
@@ -158,11 +102,11 @@ TEST_P(Golden, LowersToEveryOpset) {
 /// ONNX Runtime's own operators, which --optimize O2 takes.
 TEST_P(Golden, LowersToContribOperators) {
   const FixtureFile& file = GetParam();
-  const BuiltModel built = build(file);
+  const BuiltModel built = build_fixture(file);
   const onnx::Model model = onnx::lower_graph(*built.graph, {.contrib_operators = true});
   expect_signature(model.graph.inputs, file.metadata.at("inputs"), "input");
   expect_signature(model.graph.outputs, file.metadata.at("outputs"), "output");
-  const Session session = load(file, model);
+  const Session session = load_fixture(file, model);
   int index = 0;
   for (const FixtureCase& example : read_cases(file)) {
     const std::string where = "case " + std::to_string(index++);
@@ -176,12 +120,12 @@ TEST_P(Golden, LowersToContribOperators) {
 /// --optimize O4: float16 inside, approximate GELU.
 TEST_P(Golden, LowersToMixedFloat16) {
   const FixtureFile& file = GetParam();
-  const BuiltModel built = build(file);
+  const BuiltModel built = build_fixture(file);
   const FixtureCase example = read_cases(file).front();
-  const Session session = load(file, onnx::lower_graph(*built.graph, {.data_type = DataType::Float16,
-                                                                      .contrib_operators = true,
-                                                                      .gelu_approximation = true,
-                                                                      .keep_io_types = true}));
+  const Session session = load_fixture(file, onnx::lower_graph(*built.graph, {.data_type = DataType::Float16,
+                                                                              .contrib_operators = true,
+                                                                              .gelu_approximation = true,
+                                                                              .keep_io_types = true}));
   const std::vector<std::string> names = output_names(example);
   const std::vector<Array> outputs = session.run(example.inputs, names);
   for (std::size_t i = 0; i < names.size(); ++i)
@@ -192,9 +136,9 @@ TEST_P(Golden, LowersToMixedFloat16) {
 /// excluded tokens saturate.
 TEST_P(Golden, LowersToFloat16) {
   const FixtureFile& file = GetParam();
-  const BuiltModel built = build(file);
+  const BuiltModel built = build_fixture(file);
   const FixtureCase example = read_cases(file).front();
-  const Session session = load(file, onnx::lower_graph(*built.graph, {.data_type = DataType::Float16}));
+  const Session session = load_fixture(file, onnx::lower_graph(*built.graph, {.data_type = DataType::Float16}));
   NamedArrays inputs;
   for (const auto& [name, array] : example.inputs)
     inputs.emplace_back(

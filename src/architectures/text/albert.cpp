@@ -25,9 +25,10 @@ Tensor encode(ModelBuilder& m) {
   const std::int64_t groups = m.config.positive("num_hidden_groups", 1);
   for (std::int64_t i = 0; i < layers; ++i) {
     const Weights group = encoder / "albert_layer_groups" / (i * groups / layers) / "albert_layers";
+    m.hidden_state(x);
     for (std::int64_t j = 0; j < m.config.positive("inner_group_num", 1); ++j) x = albert_layer(m, group / j, x, bias);
   }
-  return x;
+  return m.hidden_state(x);
 }
 
 /// AlbertMLMHead.
@@ -57,6 +58,7 @@ void register_albert(Registry& registry) {
                                    {"question-answering", heads::question_answering},
                                    {"text-classification", text_classification},
                                    {"token-classification", heads::token_classifier}},
+                         .pooler = pooler,
                          .defaults = {{"vocab_size", 30000}, {"hidden_size", 4096}, {"num_attention_heads", 64}}});
 }
 

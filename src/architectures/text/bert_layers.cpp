@@ -47,7 +47,7 @@ void require_absolute_positions(const Config& config) {
   if (config.string("position_embedding_type", "absolute") != "absolute") config.unsupported("position_embedding_type");
 }
 
-Tensor bert_self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
+Tensor bert_self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias, std::string_view series) {
   const auto scope = w.scope();
   const std::int64_t num_heads = m.config.positive("num_attention_heads");
   const Tensor query = nn::linear(x, w / "query");
@@ -67,8 +67,12 @@ Tensor bert_self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
   } else if (type != "absolute") {
     m.config.unsupported("position_embedding_type");
   }
-  return nn::attention(
-      {.query = query, .key = key, .value = nn::linear(x, w / "value"), .num_heads = num_heads, .bias = bias});
+  return nn::attention({.query = query,
+                        .key = key,
+                        .value = nn::linear(x, w / "value"),
+                        .num_heads = num_heads,
+                        .bias = bias,
+                        .series = series});
 }
 
 Tensor bert_layer(ModelBuilder& m, Weights w, Tensor x, const SelfAttention& attention) {
@@ -89,8 +93,8 @@ Tensor bert_encoder(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
 
 Tensor bert_encoder(ModelBuilder& m, Weights w, Tensor x, const SelfAttention& attention) {
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)
-    x = bert_layer(m, w / "layer" / i, x, attention);
-  return x;
+    x = bert_layer(m, w / "layer" / i, m.hidden_state(x), attention);
+  return m.hidden_state(x);
 }
 
 Tensor pre_norm_bert_layer(ModelBuilder& m, Weights w, Tensor x, PreNormNames norms, std::string_view hidden_act,

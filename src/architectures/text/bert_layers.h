@@ -30,8 +30,8 @@ Tensor bert_encoder(ModelBuilder& m, Weights w, Tensor x, const SelfAttention& a
 /// One BertLayer, and the second half of it: `intermediate` and `output`.
 Tensor bert_layer(ModelBuilder& m, Weights w, Tensor x, const SelfAttention& attention);
 Tensor bert_feed_forward(ModelBuilder& m, Weights w, Tensor x);
-/// BertSelfAttention, with the projections `query`, `key` and `value`.
-Tensor bert_self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias);
+/// BertSelfAttention, with the projections `query`, `key` and `value`; for the series see nn::attention_of_heads.
+Tensor bert_self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias, std::string_view series = nn::attentions);
 
 /// The normalizations of a layer that come before attention and feed-forward: their scopes, "attention.LayerNorm".
 struct PreNormNames {

@@ -78,7 +78,8 @@ Tensor encode(ModelBuilder& m) {
   }
   const Masks masks = attention_masks(m);
   return bert_encoder(m, m.base() / "encoder", embeddings(m, m.base() / "embeddings"), [&](Weights self, Tensor x) {
-    const Tensor context = bert_self_attention(m, self, x, masks.bias);
+    // The probabilities of blocks that transformers gives are others.
+    const Tensor context = bert_self_attention(m, self, x, masks.bias, masks.context ? "" : nn::attentions);
     return masks.context ? context * *masks.context : context;
   });
 }
@@ -97,10 +98,9 @@ Tensor text_classification(ModelBuilder& m, Tensor x) {
 }
 
 /// The pooler has no scope of its own: `pooler` is its linear layer.
-Tensor multiple_choice(ModelBuilder& m, Tensor x) {
-  x = ops::tanh(nn::linear(heads::first_token(x), m.base() / "pooler"));
-  return nn::linear(x, m.root() / "classifier");
-}
+Tensor pooler(ModelBuilder& m, Tensor x) { return ops::tanh(nn::linear(heads::first_token(x), m.base() / "pooler")); }
+
+Tensor multiple_choice(ModelBuilder& m, Tensor x) { return nn::linear(pooler(m, x), m.root() / "classifier"); }
 
 }  // namespace
 
@@ -115,6 +115,7 @@ void register_big_bird(Registry& registry) {
                                              {"question-answering", question_answering},
                                              {"text-classification", text_classification},
                                              {"token-classification", heads::token_classifier}},
+                                   .pooler = pooler,
                                    .defaults = {{"vocab_size", 50358}, {"hidden_act", "gelu_new"}}});
 }
 

@@ -76,8 +76,8 @@ Tensor encode(ModelBuilder& m) {
     x = nn::linear(x, m.base() / "embeddings_project");
   const Tensor bias = nn::attention_bias(m.input("attention_mask"));
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)
-    x = layer(m, m.base() / "encoder.layer" / i, x, bias);
-  return x;
+    x = layer(m, m.base() / "encoder.layer" / i, m.hidden_state(x), bias);
+  return m.hidden_state(x);
 }
 
 Tensor multiple_choice(ModelBuilder& m, Tensor x) {

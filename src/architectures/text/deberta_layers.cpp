@@ -59,8 +59,8 @@ Tensor position_table(Tensor projection, std::int64_t num_heads, bool mirrored) 
 }
 
 /// DisentangledSelfAttention: the scores of content and content, content and position, position and content.
-Tensor disentangled_attention(ModelBuilder& m, const DebertaEncoder& encoder, const DisentangledProjections& of,
-                              Tensor bias) {
+ops::AttentionResult disentangled_attention(ModelBuilder& m, const DebertaEncoder& encoder,
+                                            const DisentangledProjections& of, Tensor bias) {
   const std::int64_t num_heads = m.config.positive("num_attention_heads");
   Tensor query = nn::split_heads(of.query, num_heads);
   const Tensor key = nn::split_heads(of.key, num_heads);
@@ -77,8 +77,8 @@ Tensor disentangled_attention(ModelBuilder& m, const DebertaEncoder& encoder, co
     const Tensor table = position_table(*of.position_query * scale, num_heads, true);
     bias = ops::swap_axes(ops::relative_scores(key, table, buckets), 2, 3) + bias;
   }
-  return nn::merge_heads(
-      ops::attention(query, key, nn::split_heads(of.value, num_heads), {.scale = 1.0F, .bias = bias}));
+  return ops::attention_with_probabilities(query, key, nn::split_heads(of.value, num_heads),
+                                           {.scale = 1.0F, .bias = bias});
 }
 
 /// DebertaOnlyMLMHead, or the one that transformers had first and that `legacy` asks for: BERT's.
@@ -126,15 +126,18 @@ Tensor deberta_encode(ModelBuilder& m, const DebertaEncoder& encoder) {
   const auto attention = [&](Weights self, Tensor x) {
     const auto scope = self.scope();
     const DisentangledProjections of = encoder.project(m, self, x, relative);
+    const ops::AttentionResult result = disentangled_attention(m, encoder, of, bias);
     // Padding attends to nothing: a softmax of equal scores, which is the mean of the values.
-    return ops::where(is_token, disentangled_attention(m, encoder, of, bias), ops::reduce_mean(of.value, {1}));
+    const Tensor share = 1.0 / ops::cast(ops::size(m.graph(), x.dim(1)), DataType::Float32);
+    m.graph().record(nn::attentions, ops::where(ops::unsqueeze(is_token, 1), result.probabilities, share));
+    return ops::where(is_token, nn::merge_heads(result.context), ops::reduce_mean(of.value, {1}));
   };
   Tensor x = embedded;
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i) {
-    x = bert_layer(m, w / "layer" / i, x, attention);
+    x = bert_layer(m, w / "layer" / i, m.hidden_state(x), attention);
     if (i == 0 && encoder.after_first_layer) x = encoder.after_first_layer(m, w, embedded, x);
   }
-  return x;
+  return m.hidden_state(x);
 }
 
 Tensor deberta_pooler(ModelBuilder& m, Tensor hidden_states) {

@@ -37,10 +37,24 @@ std::vector<InputSpec> input_specs(const TextDecoder& decoder, const Config& con
   return specs;
 }
 
+std::vector<OutputSpec> output_specs(const TextDecoder& decoder, const Config& config, const std::string& task) {
+  const std::map<int, Dim> of_tokens{{0, batch_size}, {1, sequence_length}};
+  const std::string base = without_past(task);
+  std::vector<OutputSpec> specs{{base == "feature-extraction" ? "last_hidden_state" : "logits", of_tokens}};
+  if (base == "text-classification") specs.front().axes.erase(1);
+  if (base == "question-answering") specs = {{"start_logits", of_tokens}, {"end_logits", of_tokens}};
+  const Dim whole = Dim::symbol(past_sequence_length.to_string() + " + " + sequence_length.to_string());
+  if (remembers(task))
+    for (std::int64_t i = 0; i < decoder.cache_shape(config).num_layers; ++i)
+      append_present_outputs(specs, std::to_string(i), whole);
+  return specs;
+}
+
 void build(const TextDecoder& decoder, ModelBuilder& m) {
   DecoderState state(m);
   const Tensor hidden_states = decoder.decode(m, state);
   const std::string task = without_past(m.task);
+  if (task != "feature-extraction") m.offer("last_hidden_state", [hidden_states] { return hidden_states; });
   if (task == "feature-extraction") {
     m.output("last_hidden_state", hidden_states);
   } else if (task == "question-answering") {
@@ -103,7 +117,8 @@ void register_text_decoder(Registry& registry, TextDecoder decoder) {
     for (const std::string& task : tasks)
       architecture.tasks.push_back({task, class_name_of(decoder, base), [decoder, task](const Config& config) {
                                       return std::vector<Submodel>{{"model", input_specs(decoder, config, task),
-                                                                    [decoder](ModelBuilder& m) { build(decoder, m); }}};
+                                                                    [decoder](ModelBuilder& m) { build(decoder, m); },
+                                                                    output_specs(decoder, config, task)}};
                                     }});
   }
   registry.add(std::move(architecture));

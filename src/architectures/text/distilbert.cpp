@@ -31,8 +31,8 @@ Tensor encode(ModelBuilder& m) {
   Tensor x = embeddings(m, m.base() / "embeddings");
   const Tensor bias = nn::attention_bias(m.input("attention_mask"));
   for (std::int64_t i = 0; i < m.config.positive("n_layers"); ++i)
-    x = transformer_block(m, m.base() / "transformer.layer" / i, x, bias);
-  return x;
+    x = transformer_block(m, m.base() / "transformer.layer" / i, m.hidden_state(x), bias);
+  return m.hidden_state(x);
 }
 
 Tensor masked_lm(ModelBuilder& m, Tensor x) {

@@ -1,6 +1,4 @@
 // ESM (Rives et al., 2019) and ESM-2 (Lin et al., 2022), models of proteins: HF's EsmModel and its heads.
-#include <cmath>
-
 #include "architectures/text/bert_layers.h"
 #include "architectures/text/text_encoder_common.h"
 #include "nn/rope.h"
@@ -36,8 +34,7 @@ Tensor rotary_self_attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias, 
   const auto heads_of = [&](std::string_view name) { return nn::split_heads(nn::linear(x, w / name), num_heads); };
   const Tensor query = ops::rotary_embedding(heads_of("query"), rotation);
   const Tensor key = ops::rotary_embedding(heads_of("key"), rotation);
-  const float scale = 1.0F / std::sqrt(static_cast<float>(query.dim(3).constant()));
-  return nn::merge_heads(ops::attention(query, key, heads_of("value"), {.scale = scale, .bias = bias}));
+  return nn::attention_of_heads(query, key, heads_of("value"), bias);
 }
 
 SelfAttention self_attention(ModelBuilder& m, std::string_view position_embedding_type) {
@@ -57,8 +54,9 @@ Tensor encode(ModelBuilder& m) {
   const SelfAttention attention = self_attention(m, positions);
   Tensor x = embeddings(m, m.base() / "embeddings", positions);
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)
-    x = pre_norm_bert_layer(m, encoder / "layer" / i, x, {"attention.LayerNorm", "LayerNorm"}, "gelu", attention);
-  return nn::layer_norm(x, encoder / "emb_layer_norm_after", m.config.number("layer_norm_eps", 1e-12));
+    x = pre_norm_bert_layer(m, encoder / "layer" / i, m.hidden_state(x), {"attention.LayerNorm", "LayerNorm"}, "gelu",
+                            attention);
+  return m.hidden_state(nn::layer_norm(x, encoder / "emb_layer_norm_after", m.config.number("layer_norm_eps", 1e-12)));
 }
 
 }  // namespace

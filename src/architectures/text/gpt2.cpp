@@ -45,10 +45,11 @@ Tensor decode(ModelBuilder& m, DecoderState& state) {
   for (std::int64_t i = 0; i < num_layers(m.config); ++i) {
     const Weights block = w / "h" / i;
     const auto scope = block.scope();
+    m.hidden_state(x);
     x = x + attention(m, state, i, block / "attn", norm(m, x, block / "ln_1"), bias);
     x = x + feed_forward(m, block / "mlp", norm(m, x, block / "ln_2"));
   }
-  return norm(m, x, w / "ln_f");
+  return m.hidden_state(norm(m, x, w / "ln_f"));
 }
 
 }  // namespace

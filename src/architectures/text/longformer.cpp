@@ -42,7 +42,8 @@ Tensor attention(ModelBuilder& m, Weights w, Tensor x, const Tokens& tokens, Ten
                           .key = nn::linear(x, w / ("key" + kind)),
                           .value = nn::linear(x, w / ("value" + kind)),
                           .num_heads = m.config.positive("num_attention_heads"),
-                          .bias = bias});
+                          .bias = bias,
+                          .series = ""});  // those of transformers are of windows, and as wide as it has global tokens
   };
   const Tensor local = attend("", local_bias) * ops::unsqueeze(ops::cast(tokens.attended, DataType::Float32), 2);
   return ops::where(ops::unsqueeze(tokens.is_global, 2), attend("_global", global_bias), local);
@@ -72,11 +73,12 @@ Tensor encode(ModelBuilder& m) {
   for (std::size_t i = 0; i < windows.size(); ++i) {
     const std::int64_t reach = windows[i] / 2;
     if (!biases.contains(reach)) biases.emplace(reach, window_bias(tokens, reach));
-    x = bert_layer(m, m.base() / "encoder.layer" / static_cast<std::int64_t>(i), x, [&](Weights self, Tensor h) {
+    const Weights layer = m.base() / "encoder.layer" / static_cast<std::int64_t>(i);
+    x = bert_layer(m, layer, m.hidden_state(x), [&](Weights self, Tensor h) {
       return attention(m, self, h, tokens, biases.at(reach), global_bias);
     });
   }
-  return x;
+  return m.hidden_state(x);
 }
 
 /// In the order of the forward functions, where that of multiple-choice has the token types in another place.

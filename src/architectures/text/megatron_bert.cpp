@@ -12,8 +12,8 @@ Tensor encode(ModelBuilder& m) {
   const SelfAttention attention = [&](Weights self, Tensor h) { return bert_self_attention(m, self, h, bias); };
   Tensor x = embedding_sum(m, m.base() / "embeddings");
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)
-    x = pre_norm_bert_layer(m, encoder / "layer" / i, x, {"attention.ln", "ln"}, hidden_act, attention);
-  return nn::layer_norm(x, encoder / "ln", m.config.number("layer_norm_eps", 1e-12));
+    x = pre_norm_bert_layer(m, encoder / "layer" / i, m.hidden_state(x), {"attention.ln", "ln"}, hidden_act, attention);
+  return m.hidden_state(nn::layer_norm(x, encoder / "ln", m.config.number("layer_norm_eps", 1e-12)));
 }
 
 }  // namespace

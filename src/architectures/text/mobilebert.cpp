@@ -90,8 +90,8 @@ Tensor encode(ModelBuilder& m) {
   const Tensor bias = nn::attention_bias(m.input("attention_mask"));
   Tensor x = embeddings(m, m.base() / "embeddings");
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)
-    x = layer(m, m.base() / "encoder.layer" / i, x, bias);
-  return x;
+    x = layer(m, m.base() / "encoder.layer" / i, m.hidden_state(x), bias);
+  return m.hidden_state(x);
 }
 
 /// MobileBertLMPredictionHead: the embedding is narrower than the hidden states, a matrix of its own has the rest.
@@ -128,6 +128,7 @@ void register_mobilebert(Registry& registry) {
                  {"question-answering", heads::question_answering},
                  {"text-classification", [](ModelBuilder& m, Tensor x) { return heads::classifier(m, pooler(m, x)); }},
                  {"token-classification", heads::token_classifier}},
+       .pooler = pooler,
        .defaults = {{"hidden_size", 512},
                     {"embedding_size", 128},
                     {"num_hidden_layers", 24},

@@ -65,11 +65,12 @@ Tensor encode(ModelBuilder& m) {
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i) {
     const Weights layer = w / "layers" / i;
     const auto scope = layer.scope();
+    m.hidden_state(x);
     const Tensor normalized = i == 0 ? x : norm(m, x, layer / "attn_norm");
     x = x + attention(m, normalized, layer / "attn", is_global(m.config, i) ? global : local);
     x = x + feed_forward(m, norm(m, x, layer / "mlp_norm"), layer / "mlp");
   }
-  return norm(m, x, w / "final_norm");
+  return norm(m, m.hidden_state(x), w / "final_norm");
 }
 
 /// ModernBertPredictionHead, which stands before every head's own linear layer.

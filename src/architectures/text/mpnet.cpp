@@ -46,8 +46,8 @@ Tensor encode(ModelBuilder& m) {
   const Tensor bias = position_bias(m, encoder) + nn::attention_bias(m.input("attention_mask"));
   Tensor x = embeddings(m, m.base() / "embeddings");
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)
-    x = layer(m, encoder / "layer" / i, x, bias);
-  return x;
+    x = layer(m, encoder / "layer" / i, m.hidden_state(x), bias);
+  return m.hidden_state(x);
 }
 
 }  // namespace

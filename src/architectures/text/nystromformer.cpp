@@ -56,7 +56,16 @@ Tensor nystrom_attention(Tensor query, Tensor key, Tensor value, Tensor bias, st
   const Tensor to_landmarks = ops::softmax(ops::matmul(query, key_landmarks), -1);
   const Tensor between = ops::softmax(ops::matmul(query_landmarks, key_landmarks), -1);
   const Tensor from_landmarks = ops::attention(query_landmarks, key, value, {.scale = 1.0F, .bias = bias});
-  return ops::matmul(ops::matmul(to_landmarks, inverse(between)), from_landmarks);
+  const Tensor attentions = ops::matmul(to_landmarks, inverse(between));  // (batch, heads, length, num_landmarks)
+  query.graph().record(nn::attentions, attentions);
+  return ops::matmul(attentions, from_landmarks);
+}
+
+Tensor exact_attention(Tensor query, Tensor key, Tensor value, Tensor bias, double scale) {
+  const ops::AttentionResult result =
+      ops::attention_with_probabilities(query, key, value, {.scale = static_cast<float>(scale), .bias = bias});
+  query.graph().record(nn::attentions, result.probabilities);
+  return result.context;
 }
 
 /// NystromformerSelfAttention.
@@ -69,10 +78,9 @@ Tensor attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
   const Tensor key = by_head("key");
   const Tensor value = by_head("value");
   const double scale = 1.0 / std::sqrt(static_cast<double>(query.dim(3).constant()));
-  const Tensor context =
-      approximates(m.config)
-          ? nystrom_attention(query * std::sqrt(scale), key * std::sqrt(scale), value, bias, num_landmarks(m.config))
-          : ops::attention(query, key, value, {.scale = static_cast<float>(scale), .bias = bias});
+  const Tensor context = approximates(m.config) ? nystrom_attention(query * std::sqrt(scale), key * std::sqrt(scale),
+                                                                    value, bias, num_landmarks(m.config))
+                                                : exact_attention(query, key, value, bias, scale);
   return nn::merge_heads(m.config.has("conv_kernel_size") ? context + convolved(value, w / "conv") : context);
 }
 

@@ -1,5 +1,7 @@
 #include "architectures/text/seq2seq_common.h"
 
+#include <optional>
+
 namespace onnxport {
 namespace {
 
@@ -19,21 +21,48 @@ struct Decoding {
   bool cache = false;
 };
 
+/// What encoder and decoder both have is called after them, as in transformers' Seq2SeqModelOutput.
+void name_series(ModelBuilder& m, const std::string& part) {
+  for (const char* series : {"hidden_states", "attentions"}) m.graph().rename_series(series, part + "_" + series);
+}
+
+Tensor encode(const Seq2Seq& model, ModelBuilder& m) {
+  const Tensor hidden_states = model.encode(m);
+  name_series(m, "encoder");
+  return hidden_states;
+}
+
 Tensor decode(const Seq2Seq& model, const Decoding& decoding, ModelBuilder& m, Seq2SeqState& state) {
   const Tensor hidden_states = model.decode(m, state);
+  name_series(m, "decoder");
   return decoding.logits ? model.lm_head(m, hidden_states) : hidden_states;
 }
 
 std::string output_name(const Decoding& decoding) { return decoding.logits ? "logits" : "last_hidden_state"; }
 
+OutputSpec states(const std::string& name, const Dim& length) { return {name, {{0, batch_size}, {1, length}}}; }
+
+/// The first of them, then the cache: of the encoder only where it is made.
+std::vector<OutputSpec> decoder_outputs(OutputSpec first, const std::optional<CacheShape>& cache, bool with_encoder) {
+  std::vector<OutputSpec> outputs{std::move(first)};
+  const Dim whole = Dim::symbol(past_length.to_string() + " + " + decoder_length.to_string());
+  for (std::int64_t i = 0; cache && i < cache->num_layers; ++i) {
+    append_present_outputs(outputs, self_name(i), whole);
+    if (with_encoder) append_present_outputs(outputs, cross_name(i), encoder_length);
+  }
+  return outputs;
+}
+
 Submodel encoder_model(const Seq2Seq& model) {
   return {"encoder_model",
           {ids("input_ids", encoder_length), ids("attention_mask", encoder_length)},
-          [model](ModelBuilder& m) { m.output("last_hidden_state", model.encode(m)); }};
+          [model](ModelBuilder& m) { m.output("last_hidden_state", encode(model, m)); },
+          {states("last_hidden_state", encoder_length)}};
 }
 
 /// The first step of generation, or all of it without a cache.
-Submodel decoder_model(const Seq2Seq& model, const Decoding& decoding, std::int64_t hidden_size) {
+Submodel decoder_model(const Seq2Seq& model, const Decoding& decoding, std::int64_t hidden_size,
+                       const std::optional<CacheShape>& cache) {
   return {"decoder_model",
           {ids("encoder_attention_mask", encoder_length),
            ids("input_ids", decoder_length),
@@ -42,7 +71,8 @@ Submodel decoder_model(const Seq2Seq& model, const Decoding& decoding, std::int6
             Seq2SeqState state(m);
             m.output(output_name(decoding), decode(model, decoding, m, state));
             if (decoding.cache) state.cache.write_outputs();
-          }};
+          },
+          decoder_outputs(states(output_name(decoding), decoder_length), cache, true)};
 }
 
 /// Later steps, of one token each as Optimum declares the output; the encoder's keys and values stay as they are.
@@ -52,12 +82,14 @@ Submodel decoder_with_past_model(const Seq2Seq& model, const Decoding& decoding,
     append_past_inputs(inputs, self_name(i), shape, past_length);
     append_past_inputs(inputs, cross_name(i), shape, encoder_length);
   }
-  return {"decoder_with_past_model", std::move(inputs), [model, decoding](ModelBuilder& m) {
+  return {"decoder_with_past_model", std::move(inputs),
+          [model, decoding](ModelBuilder& m) {
             Seq2SeqState state(m);
             const Tensor result = decode(model, decoding, m, state);
             m.output(output_name(decoding), result, {result.dim(0), 1, result.dim(2)});
             state.cache.write_outputs();
-          }};
+          },
+          decoder_outputs({output_name(decoding), {{0, batch_size}}}, shape, false)};
 }
 
 /// Encoder and decoder in one file.
@@ -66,18 +98,23 @@ Submodel whole_model(const Seq2Seq& model) {
           {ids("input_ids", encoder_length), ids("attention_mask", encoder_length),
            ids("decoder_input_ids", decoder_length)},
           [model](ModelBuilder& m) {
-            m.set_input("encoder_hidden_states", model.encode(m));
+            const Tensor encoder_states = encode(model, m);
+            m.offer("encoder_last_hidden_state", [encoder_states] { return encoder_states; });
+            m.set_input("encoder_hidden_states", encoder_states);
             m.set_input("encoder_attention_mask", m.input("attention_mask"));
             m.set_input("input_ids", m.input("decoder_input_ids"));
             Seq2SeqState state(m);
-            m.output("last_hidden_state", model.decode(m, state));
-          }};
+            m.output("last_hidden_state", decode(model, {.logits = false}, m, state));
+          },
+          {states("last_hidden_state", decoder_length)}};
 }
 
 std::vector<Submodel> parts(const Seq2Seq& model, const Decoding& decoding, const Config& config) {
   const std::int64_t hidden_size = config.positive("d_model");
-  std::vector<Submodel> submodels{encoder_model(model), decoder_model(model, decoding, hidden_size)};
-  if (decoding.cache) submodels.push_back(decoder_with_past_model(model, decoding, model.cache_shape(config)));
+  std::optional<CacheShape> cache;
+  if (decoding.cache) cache = model.cache_shape(config);
+  std::vector<Submodel> submodels{encoder_model(model), decoder_model(model, decoding, hidden_size, cache)};
+  if (cache) submodels.push_back(decoder_with_past_model(model, decoding, *cache));
   return submodels;
 }
 
@@ -114,7 +151,7 @@ Tensor Seq2SeqState::cross_attention(std::int64_t layer, Tensor query,
   const bool known = cache.has_past(name);
   const KeyValue states = known ? cache.past(name) : project(m_->input("encoder_hidden_states"));
   if (!known) cache.keep(name, states);
-  return nn::attention_of_heads(query, states.key, states.value, bias, scale);
+  return nn::attention_of_heads(query, states.key, states.value, bias, scale, "cross_attentions");
 }
 
 void register_seq2seq(Registry& registry, Seq2Seq model) {

@@ -26,10 +26,13 @@ Tensor attention(ModelBuilder& m, Weights w, Tensor x, Tensor bias) {
     const Tensor states = pointwise(m, w / name, x, groups, 4);
     return ops::swap_axes(ops::reshape(states, {x.dim(0), num_heads, channels / num_heads, x.dim(2)}), 2, 3);
   };
+  const Tensor query = by_head("query", "q_groups");
+  const Tensor key = by_head("key", "k_groups");
   const double scale = 1.0 / std::sqrt(static_cast<double>(channels / num_heads));
   const Tensor context =
-      ops::attention(by_head("query", "q_groups"), by_head("key", "k_groups"), by_head("value", "v_groups"),
-                     {.scale = static_cast<float>(scale), .bias = bias});
+      ops::attention(query, key, by_head("value", "v_groups"), {.scale = static_cast<float>(scale), .bias = bias});
+  // What transformers calls attentions here are the scores before the softmax.
+  m.graph().record(nn::attentions, ops::matmul(query, ops::swap_axes(key, 2, 3)) * scale + bias);
   return ops::reshape(ops::swap_axes(context, 2, 3), x.shape());
 }
 
@@ -53,18 +56,20 @@ Tensor encode(ModelBuilder& m) {
   Tensor x = bert_embeddings(m, m.base() / "embeddings");
   const Tensor bias = nn::attention_bias(m.input("attention_mask"));
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)
-    x = layer(m, m.base() / "encoder.layers" / i, x, bias);
-  return x;
+    x = layer(m, m.base() / "encoder.layers" / i, m.hidden_state(x), bias);
+  return m.hidden_state(x);
 }
 
 }  // namespace
 
 void register_squeezebert(Registry& registry) {
-  register_text_encoder(registry, {.model_type = "squeezebert",
-                                   .base_model_prefix = "transformer",
-                                   .class_prefix = "SqueezeBert",
-                                   .encode = encode,
-                                   .heads = heads::pooled(bert_masked_lm)});
+  register_text_encoder(registry,
+                        {.model_type = "squeezebert",
+                         .base_model_prefix = "transformer",
+                         .class_prefix = "SqueezeBert",
+                         .encode = encode,
+                         .heads = heads::pooled(bert_masked_lm),
+                         .pooler = [](ModelBuilder& m, Tensor x) { return heads::pooler(x, m.base() / "pooler"); }});
 }
 
 }  // namespace onnxport

@@ -85,13 +85,14 @@ Tensor encode(ModelBuilder& m) {
   const Tensor bias = position_bias(m, w, positions, positions, true) + nn::attention_bias(m.input("attention_mask"));
   for (std::int64_t i = 0; i < num_encoder_layers(m.config); ++i) {
     const Weights block = w / "block" / i;
+    m.hidden_state(x);
     x = attention(m, x, block / "layer.0", "SelfAttention", [&](Weights self, Tensor normal, Tensor query) {
       const KeyValue states = keys_and_values(m, normal, self);
       return nn::attention_of_heads(query, states.key, states.value, bias, scale);
     });
     x = feed_forward(m, x, block / "layer.1");
   }
-  return norm(m, x, w / "final_layer_norm");
+  return m.hidden_state(norm(m, x, w / "final_layer_norm"));
 }
 
 Tensor decode(ModelBuilder& m, Seq2SeqState& state) {
@@ -102,6 +103,7 @@ Tensor decode(ModelBuilder& m, Seq2SeqState& state) {
   const Tensor cross_bias = nn::attention_bias(m.input("encoder_attention_mask"));
   for (std::int64_t i = 0; i < num_decoder_layers(m.config); ++i) {
     const Weights block = w / "block" / i;
+    m.hidden_state(x);
     x = attention(m, x, block / "layer.0", "SelfAttention", [&](Weights self, Tensor normal, Tensor query) {
       return state.self_attention(i, query, keys_and_values(m, normal, self), bias, scale);
     });
@@ -111,7 +113,7 @@ Tensor decode(ModelBuilder& m, Seq2SeqState& state) {
     });
     x = feed_forward(m, x, block / "layer.2");
   }
-  return norm(m, x, w / "final_layer_norm");
+  return m.hidden_state(norm(m, x, w / "final_layer_norm"));
 }
 
 Tensor lm_head(ModelBuilder& m, Tensor x) {

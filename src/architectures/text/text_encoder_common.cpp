@@ -20,6 +20,33 @@ std::vector<InputSpec> input_specs(const TextEncoder& encoder, const Config& con
   return specs;
 }
 
+std::vector<OutputSpec> output_specs(const std::string& task) {
+  const std::map<int, Dim> of_tokens{{0, batch_size}, {1, sequence_length}};
+  if (task == "feature-extraction") return {{"last_hidden_state", of_tokens}};
+  if (task == "multiple-choice") return {{"logits", {{0, batch_size}, {1, num_choices}}}};
+  if (task == "question-answering") return {{"start_logits", of_tokens}, {"end_logits", of_tokens}};
+  if (task == "text-classification") return {{"logits", {{0, batch_size}}}};
+  return {{"logits", of_tokens}};
+}
+
+/// The last hidden states, which every task may give beside its own outputs.
+Tensor encode(const TextEncoder& encoder, ModelBuilder& m) {
+  const Tensor hidden_states = encoder.encode(m);
+  if (m.task != "feature-extraction") m.offer("last_hidden_state", [hidden_states] { return hidden_states; });
+  return hidden_states;
+}
+
+void build_feature_extraction(const TextEncoder& encoder, ModelBuilder& m) {
+  if (encoder.has_pooler) (m.base() / "pooler").idle();
+  const Tensor hidden_states = encode(encoder, m);
+  m.output("last_hidden_state", hidden_states);
+  if (encoder.pooler) {
+    m.offer("pooler_output", [&m, hidden_states, pooler = encoder.pooler] { return pooler(m, hidden_states); });
+  } else if (encoder.has_pooler) {
+    m.offer("pooler_output", [&m, hidden_states] { return heads::pooler(hidden_states, m.base() / "pooler"); });
+  }
+}
+
 void build_multiple_choice(const TextEncoder& encoder, ModelBuilder& m) {
   Shape choices;
   for (const InputSpec& spec : input_specs(encoder, m.config, m.task)) {
@@ -27,24 +54,21 @@ void build_multiple_choice(const TextEncoder& encoder, ModelBuilder& m) {
     choices = {input.dim(0), input.dim(1)};
     m.set_input(spec.name, ops::reshape(input, {input.dim(0) * input.dim(1), input.dim(2)}));
   }
-  m.output("logits", ops::reshape(encoder.heads.at(m.task)(m, encoder.encode(m)), choices));
+  m.output("logits", ops::reshape(encoder.heads.at(m.task)(m, encode(encoder, m)), choices));
 }
 
 void build_question_answering(const TextEncoder& encoder, ModelBuilder& m) {
-  const Tensor logits = encoder.heads.at(m.task)(m, encoder.encode(m));
+  const Tensor logits = encoder.heads.at(m.task)(m, encode(encoder, m));
   m.output("start_logits", ops::select(logits, -1, 0));
   m.output("end_logits", ops::select(logits, -1, 1));
 }
 
 void build(const TextEncoder& encoder, ModelBuilder& m) {
   if (m.config.boolean("is_decoder", false)) m.config.unsupported("is_decoder");
-  if (m.task == "feature-extraction") {
-    if (encoder.has_pooler) (m.base() / "pooler").idle();
-    return m.output("last_hidden_state", encoder.encode(m));
-  }
+  if (m.task == "feature-extraction") return build_feature_extraction(encoder, m);
   if (m.task == "multiple-choice") return build_multiple_choice(encoder, m);
   if (m.task == "question-answering") return build_question_answering(encoder, m);
-  m.output("logits", encoder.heads.at(m.task)(m, encoder.encode(m)));
+  m.output("logits", encoder.heads.at(m.task)(m, encode(encoder, m)));
 }
 
 /// BERT's, and those of most config classes after it. `own` are those of the model type.
@@ -82,7 +106,8 @@ void register_text_encoder(Registry& registry, TextEncoder encoder) {
   for (const auto& [task, head] : encoder.heads)
     architecture.tasks.push_back({task, class_name_of(encoder, task), [encoder, task = task](const Config& config) {
                                     return std::vector<Submodel>{{"model", input_specs(encoder, config, task),
-                                                                  [encoder](ModelBuilder& m) { build(encoder, m); }}};
+                                                                  [encoder](ModelBuilder& m) { build(encoder, m); },
+                                                                  output_specs(task)}};
                                   }});
   registry.add(std::move(architecture));
 }

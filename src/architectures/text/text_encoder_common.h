@@ -23,13 +23,14 @@ struct TextEncoder {
   std::string base_model_prefix;
   std::string class_prefix;  ///< "Bert" of BertForMaskedLM
   std::vector<std::string> inputs{"input_ids", "attention_mask", "token_type_ids"};
-  bool has_pooler = false;  ///< the base class has a `pooler`, which feature-extraction does not return
+  bool has_pooler = false;  ///< the base class has a `pooler`, which feature-extraction returns if it is asked to
   std::function<Tensor(ModelBuilder&)> encode{};
   std::map<std::string, Head> heads{};               ///< by task; feature-extraction needs none
   std::map<std::string, std::string> class_names{};  ///< by task, where not the usual suffix of class_prefix
   std::vector<WeightStore::Alias> aliases{};
   /// Inputs that depend on the config or the task, instead of `inputs`.
   std::function<std::vector<std::string>(const Config&, std::string_view task)> inputs_of{};
+  Head pooler{};  ///< of the base class, where it is not heads::pooler
   /// See Architecture. Sizes and counts that are not stated here are BERT's.
   Json::Object defaults{};
 };

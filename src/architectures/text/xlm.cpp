@@ -34,9 +34,9 @@ Tensor embeddings(ModelBuilder& m) {
   const Weights w = m.base();
   const Tensor input_ids = m.input("input_ids");
   (w / "lang_embeddings").idle();
-  const Tensor x = nn::embedding(input_ids, w / "embeddings") +
-                   ops::slice((w / "position_embeddings")["weight"], 0, 0, input_ids.dim(1)) +
-                   nn::embedding(m.input("token_type_ids"), w / "embeddings");
+  Tensor x = nn::embedding(input_ids, w / "embeddings") +
+             ops::slice((w / "position_embeddings")["weight"], 0, 0, input_ids.dim(1));
+  if (m.has_input("token_type_ids")) x = x + nn::embedding(m.input("token_type_ids"), w / "embeddings");
   return nn::layer_norm(x, w / "layer_norm_emb", m.config.number("layer_norm_eps"));
 }
 
@@ -50,6 +50,7 @@ Tensor encode(ModelBuilder& m) {
   Tensor x = embeddings(m) * real;
   for (std::int64_t i = 0; i < m.config.positive("n_layers"); ++i) {
     const Layer layer{m, i};
+    m.hidden_state(x);
     if (pre_norm) {
       x = x + layer.attention(layer.norm(x, "layer_norm1"), bias);
       x = x + layer.feed_forward(layer.norm(x, "layer_norm2"));
@@ -59,7 +60,7 @@ Tensor encode(ModelBuilder& m) {
     }
     x = x * real;
   }
-  return x;
+  return m.hidden_state(x);
 }
 
 Tensor masked_lm(ModelBuilder& m, Tensor x) {

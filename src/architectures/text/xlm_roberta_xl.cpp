@@ -14,9 +14,9 @@ Tensor encode(ModelBuilder& m) {
   const std::string hidden_act = m.config.string("hidden_act");
   Tensor x = embedding_sum(m, m.base() / "embeddings", positions);
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)
-    x = pre_norm_bert_layer(m, encoder / "layer" / i, x, {"attention.self_attn_layer_norm", "LayerNorm"}, hidden_act,
-                            attention);
-  return nn::layer_norm(x, encoder / "LayerNorm", m.config.number("layer_norm_eps"));
+    x = pre_norm_bert_layer(m, encoder / "layer" / i, m.hidden_state(x),
+                            {"attention.self_attn_layer_norm", "LayerNorm"}, hidden_act, attention);
+  return m.hidden_state(nn::layer_norm(x, encoder / "LayerNorm", m.config.number("layer_norm_eps")));
 }
 
 }  // namespace

@@ -9,12 +9,21 @@ std::vector<InputSpec> input_specs() {
            {Dim::symbol("batch_size"), Dim::symbol("num_channels"), Dim::symbol("height"), Dim::symbol("width")}}};
 }
 
-void build(const ImageEncoder& encoder, ModelBuilder& m) {
+const std::string& output_name(const std::string& task) {
   static const std::map<std::string, std::string> outputs{
       {"feature-extraction", "last_hidden_state"}, {"image-classification", "logits"}, {"masked-im", "reconstruction"}};
+  return outputs.at(task);
+}
+
+void build(const ImageEncoder& encoder, ModelBuilder& m) {
   const Tensor hidden_states = encoder.encode(m);
+  if (m.task != "feature-extraction") {
+    m.offer("last_hidden_state", [hidden_states] { return hidden_states; });
+  } else if (encoder.pooler) {
+    m.offer("pooler_output", [&m, hidden_states, pooler = encoder.pooler] { return pooler(m, hidden_states); });
+  }
   const ImageEncoder::Head& head = encoder.heads.at(m.task);
-  m.output(outputs.at(m.task), head ? head(m, hidden_states) : hidden_states);
+  m.output(output_name(m.task), head ? head(m, hidden_states) : hidden_states);
 }
 
 }  // namespace
@@ -27,8 +36,11 @@ void register_image_encoder(Registry& registry, ImageEncoder encoder) {
   encoder.heads.try_emplace("feature-extraction");
   for (const auto& [task, head] : encoder.heads)
     architecture.tasks.push_back(
-        {task, encoder.class_prefix + suffixes.at(task), [encoder](const Config&) {
-           return std::vector<Submodel>{{"model", input_specs(), [encoder](ModelBuilder& m) { build(encoder, m); }}};
+        {task, encoder.class_prefix + suffixes.at(task), [encoder, task = task](const Config&) {
+           return std::vector<Submodel>{{"model",
+                                         input_specs(),
+                                         [encoder](ModelBuilder& m) { build(encoder, m); },
+                                         {{output_name(task), {{0, Dim::symbol("batch_size")}}}}}};
          }});
   registry.add(std::move(architecture));
 }

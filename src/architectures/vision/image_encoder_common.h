@@ -22,6 +22,7 @@ struct ImageEncoder {
   std::map<std::string, Head> heads{};  ///< by task; feature-extraction needs none
   std::vector<WeightStore::Alias> aliases{};
   Json::Object defaults{};  ///< see Architecture
+  Head pooler{};            ///< of the base class, which feature-extraction returns if it is asked to
 };
 
 void register_image_encoder(Registry& registry, ImageEncoder encoder);

@@ -31,11 +31,17 @@ Tensor encode(ModelBuilder& m) {
   if (m.task == "masked-im") m.base().idle("mask_token");
   Tensor x = embeddings(m, m.base() / "embeddings");
   for (std::int64_t i = 0; i < m.config.positive("num_hidden_layers"); ++i)
-    x = layer(m, m.base() / "encoder.layer" / i, x);
-  return norm(m, x, m.base() / "layernorm");
+    x = layer(m, m.base() / "encoder.layer" / i, m.hidden_state(x));
+  return norm(m, m.hidden_state(x), m.base() / "layernorm");
 }
 
 Tensor classification(ModelBuilder& m, Tensor x) { return heads::classifier(m, heads::first_token(x)); }
+
+/// ViTPooler.
+Tensor pooler(ModelBuilder& m, Tensor x) {
+  const Tensor dense = nn::linear(heads::first_token(x), m.base() / "pooler.dense");
+  return nn::activation(m.config.string("pooler_act"), dense);
+}
 
 /// The image that the patches stand for, as SimMIM (Xie et al., 2021) reconstructs it.
 Tensor reconstruction(ModelBuilder& m, Tensor x) {
@@ -63,7 +69,9 @@ void register_vit(Registry& registry) {
                                                  {"image_size", 224},
                                                  {"patch_size", 16},
                                                  {"num_channels", 3},
-                                                 {"encoder_stride", 16}}});
+                                                 {"encoder_stride", 16},
+                                                 {"pooler_act", "tanh"}},
+                                    .pooler = pooler});
 }
 
 }  // namespace onnxport
