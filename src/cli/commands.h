@@ -21,5 +21,6 @@ Command list_command();
 Command run_pipeline_command();
 Command tokenize_command();
 Command env_command();
+Command transformers_onnx_command();
 
 }  // namespace onnxport::cli

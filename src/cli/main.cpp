@@ -50,6 +50,7 @@ Command program() {
       inspect_command(),
       list_command(),
       env_command(),
+      transformers_onnx_command(),
       help_markdown_command(),
   };
   command.run = [prints_version] {
