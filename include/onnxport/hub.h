@@ -62,8 +62,13 @@ std::vector<std::string> select_checkpoint_files(const std::vector<HubFile>& fil
 /// What a tokenizer needs: config.json and the files of tokenizers.
 std::vector<std::string> select_tokenizer_files(const std::vector<HubFile>& files, std::string_view subfolder = {});
 
-/// The directory of a checkpoint: `model` itself if it is one, else what download_model makes of it as an id.
+/// The directory of a model, with the subfolder if one is given: `model` itself if it is a directory, else what
+/// download_model makes of it as an id.
 /// Throws Error(InvalidCheckpoint) if it is neither; and what download_model throws.
+std::filesystem::path resolve_model(const std::filesystem::path& model, const HubFileSelection& selection,
+                                    const HubOptions& options = {});
+
+/// The same with what an export needs of a repository.
 std::filesystem::path resolve_checkpoint(const std::filesystem::path& model, const HubOptions& options = {});
 
 }  // namespace onnxport

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@
 
 #include "onnxport/array.h"
 #include "onnxport/auto_tokenizer.h"
+#include "onnxport/exporter.h"
 #include "onnxport/json.h"
 #include "onnxport/session_types.h"
 
@@ -30,20 +32,23 @@ struct ORTModelOptions {
   std::filesystem::path cache_dir{};
   std::optional<std::string> token{};
   bool local_files_only = false;
-  /// The directory is a checkpoint: export it first, for the class's task, into a temporary directory that lives as
-  /// long as the model. save_pretrained() keeps what was exported. Not validated, as in Optimum.
+  /// Export the checkpoint first, for the class's task, into a temporary directory that lives as long as the model.
+  /// save_pretrained() keeps what was exported. Not validated, as in Optimum. Where there is no ONNX file (and no
+  /// file_name) this is done without being asked, and `warn` is told.
   bool export_ = false;
   std::optional<bool> use_io_binding{};  ///< absent: with CUDA, as in Optimum; the CPU gains nothing
+
+  std::function<void(std::string_view line)> warn{};
+  std::function<void(const ExportProgress&)> progress{};  ///< of downloads and exports
 };
 
 /// A model of any task: named arrays in, named arrays out. Move-only; run by any number of threads at once.
 class ORTModel {
  public:
   /// Opens a directory with an ONNX file and config.json, or a model id of the Hub. The ONNX file is looked for in
-  /// `subfolder`, then below it
-  /// ("onnx/model.onnx"); config.json beside it, in the subfolder and in the directory.
-  /// With export_, exports the checkpoint for the task that its config.json names (sentence-transformers directories:
-  /// as sentence embeddings).
+  /// `subfolder`, then below it ("onnx/model.onnx"); config.json beside it, in the subfolder and in the directory.
+  /// A checkpoint is exported for the task that its config.json names (sentence-transformers directories: as sentence
+  /// embeddings).
   /// Throws Error: InvalidModel if there is no ONNX file or several (lists them), or if the file or its external data
   /// is damaged or missing; InvalidArgument for a provider that this ONNX Runtime lacks (lists those it has);
   /// InvalidCheckpoint for a config.json that is missing or damaged; HubFailed; and with export_ what export_onnx

@@ -10,6 +10,7 @@
 #include <fmt/core.h>
 
 #include "cli/commands.h"
+#include "cli/hub_options.h"
 #include "cli/terminal.h"
 #include "onnxport/error.h"
 #include "onnxport/exporter.h"
@@ -109,14 +110,11 @@ OptionGroup model_options(Request& request) {
         store(options.device)}}};
 }
 
-OptionGroup hub_options(HubOptions& options) {
-  return {"Models of the Hub",
-          {{"--revision", "REVISION", "Branch, tag or commit of the model.", "main", store(options.revision)},
-           {"--subfolder", "DIR", "Folder of the model that holds the checkpoint.", "", store(options.subfolder)},
-           {"--token", "TOKEN", "Token for private and gated models.", "HF_TOKEN, else that of the last login",
-            [&options](const std::string& token) { options.token = token; }},
-           {"--cache_dir", "DIR", "Cache to download to; Python's huggingface_hub has the same.",
-            "HF_HUB_CACHE, else HF_HOME/hub", store(options.cache_dir)}}};
+OptionGroup hub_group(HubOptions& options) {
+  std::vector<Option> list = hub_options(options);
+  list.insert(list.begin() + 1,
+              {"--subfolder", "DIR", "Folder of the model that holds the checkpoint.", "", store(options.subfolder)});
+  return {"Models of the Hub", std::move(list)};
 }
 
 OptionGroup weight_options(ExportOptions& options) {
@@ -287,7 +285,7 @@ Command export_onnx_command() {
        "Fix all shapes"},
   };
   command.groups = {required_arguments(*request),          model_options(*request),
-                    hub_options(request->options.hub),     weight_options(request->options),
+                    hub_group(request->options.hub),       weight_options(request->options),
                     validation_options(request->options),  report_options(*request),
                     input_shapes(request->options.shapes), compatibility_options(*request)};
   command.run = [request] { return run_export(*request); };

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "cli/hub_options.h"
 #include "cli/run_input.h"
 #include "cli/run_output.h"
 #include "cli/terminal.h"
@@ -40,28 +41,12 @@ struct Request {
 
 // ---- Running --------------------------------------------------------------------------------------------------------
 
-bool has_onnx_file(const fs::path& directory) {
-  std::error_code error;
-  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error))
-    if (entry->path().extension() == ".onnx" || (entry->is_directory() && has_onnx_file(entry->path()))) return true;
-  return false;
-}
-
-/// A directory with config.json and weights, and no model yet.
-bool is_checkpoint(const fs::path& directory) {
-  std::error_code ignored;
-  return fs::exists(directory / "config.json", ignored) && !has_onnx_file(directory);
-}
-
 Pipeline open_pipeline(const Request& request, Terminal& terminal) {
   PipelineOptions options{.model_options = request.model_options,
                           .num_workers = static_cast<int>(request.num_workers),
                           .batch_size = static_cast<std::size_t>(request.batch_size)};
-  if (is_checkpoint(request.model)) {
-    terminal.note(quote_json(request.model.string()) +
-                  " holds no ONNX model; exporting it to a temporary directory first");
-    options.model_options.export_ = true;
-  }
+  options.model_options.warn = [&](std::string_view line) { terminal.note(line); };
+  options.model_options.progress = [&](const ExportProgress& progress) { terminal.show(progress); };
   return pipeline(request.task, request.model, options);
 }
 
@@ -408,7 +393,7 @@ Command task_command(const TaskCommand& description, const std::string& name, bo
        {{.names = "-m,--model",
          .value = "DIR",
          .help = "Directory of an exported model with its tokenizer, or of a checkpoint. Or the id of a "
-                 "model on the Hub that holds ONNX.",
+                 "model on the Hub.",
          .apply = store(request->model),
          .required = true}}},
       {"Input and output",
@@ -432,7 +417,8 @@ Command task_command(const TaskCommand& description, const std::string& name, bo
         {"--file-name", "NAME", "The ONNX file, if the directory holds several.", "model.onnx, or the only one",
          store(request->model_options.file_name)},
         {"--subfolder", "DIR", "Folder of the directory that the model lies in.", "",
-         store(request->model_options.subfolder)}}}};
+         store(request->model_options.subfolder)}}},
+      {"Models of the Hub", hub_options(request->model_options)}};
   command.run = [request] { return run(*request); };
   command.hidden = hidden;
   return command;

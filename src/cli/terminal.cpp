@@ -1,12 +1,12 @@
 #include "cli/terminal.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include <fmt/core.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "core/environment.h"
 #include "onnxport/error.h"
 
 namespace onnxport::cli {
@@ -23,11 +23,6 @@ constexpr std::string_view kResetColour = "\033[0m";
 /// An export that is over by then draws no bar at all.
 constexpr milliseconds kBarDelay{200};
 constexpr milliseconds kBarInterval{50};
-
-std::string_view environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? std::string_view{} : value;
-}
 
 /// A terminal that understands escape sequences.
 bool is_terminal(std::FILE* stream) { return isatty(fileno(stream)) == 1 && environment("TERM") != "dumb"; }

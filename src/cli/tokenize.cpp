@@ -16,8 +16,10 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "cli/hub_options.h"
 #include "cli/run_input.h"
 #include "cli/terminal.h"
+#include "core/environment.h"
 #include "core/parallel_for.h"
 #include "core/text_table.h"
 #include "onnxport/auto_tokenizer.h"
@@ -34,6 +36,7 @@ using tokenizers::next_character;
 
 struct Request {
   fs::path path;
+  HubOptions hub;
   std::vector<std::string> texts;
   fs::path file;
   std::optional<std::string> pair;
@@ -45,11 +48,11 @@ struct Request {
 };
 
 /// A tokenizer.json as it stands, also that of a directory; else the one that the directory's other files make.
-Tokenizer open_tokenizer(const fs::path& path) {
+Tokenizer open_tokenizer(const fs::path& path, const HubOptions& hub) {
   std::error_code ignored;
   if (fs::is_regular_file(path, ignored)) return Tokenizer::from_file(path);
   if (fs::exists(path / "tokenizer.json", ignored)) return Tokenizer::from_file(path / "tokenizer.json");
-  return AutoTokenizer::from_pretrained(path).backend_tokenizer();
+  return AutoTokenizer::from_pretrained(path, hub).backend_tokenizer();
 }
 
 /// What cannot be written flush_stdout() finds out.
@@ -303,7 +306,7 @@ std::string_view part_of(std::string_view text, const Offset& offset) {
   return text.substr(begin, position - begin);
 }
 
-bool is_coloured() { return terminal_columns(stdout) > 0 && std::getenv("NO_COLOR") == nullptr; }
+bool is_coloured() { return terminal_columns(stdout) > 0 && environment("NO_COLOR").empty(); }
 
 /// The tokens in a line, each on another ground than its neighbours.
 std::string coloured_tokens(const Encoding& encoding) {
@@ -408,7 +411,7 @@ std::string make_prompt(const PreTrainedTokenizer& tokenizer, const Request& req
 
 /// Standard input or the file: one chat, or with --jsonl one on each line.
 void print_prompts(const Request& request) {
-  const PreTrainedTokenizer tokenizer = AutoTokenizer::from_pretrained(request.path);
+  const PreTrainedTokenizer tokenizer = AutoTokenizer::from_pretrained(request.path, request.hub);
   RunInput lines({}, request.file);
   if (!request.jsonl) {
     std::string text;
@@ -443,7 +446,7 @@ int run(const Request& request) {
     print_prompts(request);
     return 0;
   }
-  const Tokenizer tokenizer = open_tokenizer(request.path);
+  const Tokenizer tokenizer = open_tokenizer(request.path, request.hub);
   if (request.jsonl) {
     ObjectStream(request, tokenizer).run();
   } else if (request.decode) {
@@ -499,7 +502,8 @@ Command tokenize_command() {
         {"--add-generation-prompt", "", "With --chat: end with what the assistant's answer begins with.", "",
          store_flag(request->generation_prompt)},
         {"--no-special-tokens", "", "Add no special tokens; with --decode leave them out.", "",
-         store_flag(request->special_tokens, false)}}}};
+         store_flag(request->special_tokens, false)}}},
+      {"Models of the Hub", hub_options(request->hub)}};
   command.run = [request] { return run(*request); };
   return command;
 }

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/environment.h"
 #include "onnxport/error.h"
 
 namespace onnxport::hub {
@@ -33,18 +34,11 @@ namespace fs = std::filesystem;
 
 [[noreturn]] void fail(const fs::path& path) { fail(path, std::strerror(errno)); }
 
-const char* environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr && *value != '\0' ? value : nullptr;
-}
-
 /// "~" as the shell reads it.
-fs::path expand_user(const char* path) {
-  const std::string_view text = path;
-  if (text != "~" && !text.starts_with("~/")) return path;
-  const char* home = environment("HOME");
-  return home == nullptr ? fs::path(path)
-                         : fs::path(home) / fs::path(text.substr(std::min<std::size_t>(2, text.size())));
+fs::path expand_user(std::string_view text) {
+  if (text != "~" && !text.starts_with("~/")) return text;
+  const std::string_view home = environment("HOME");
+  return home.empty() ? fs::path(text) : fs::path(home) / fs::path(text.substr(std::min<std::size_t>(2, text.size())));
 }
 
 void make_directories(const fs::path& directory) {
@@ -107,14 +101,14 @@ std::string git_sha1(const fs::path& path, std::uint64_t size) {
 }  // namespace
 
 fs::path home_directory() {
-  if (const char* home = environment("HF_HOME")) return expand_user(home);
-  const char* cache = environment("XDG_CACHE_HOME");
-  return expand_user(cache != nullptr ? cache : "~/.cache") / "huggingface";
+  if (const std::string_view home = environment("HF_HOME"); !home.empty()) return expand_user(home);
+  const std::string_view cache = environment("XDG_CACHE_HOME");
+  return expand_user(cache.empty() ? "~/.cache" : cache) / "huggingface";
 }
 
 fs::path default_cache_directory() {
   for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}) {
-    if (const char* directory = environment(name)) return expand_user(directory);
+    if (const std::string_view directory = environment(name); !directory.empty()) return expand_user(directory);
   }
   return home_directory() / "hub";
 }

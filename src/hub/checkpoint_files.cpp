@@ -84,7 +84,7 @@ std::vector<std::string> select_tokenizer_files(const std::vector<HubFile>& file
   return selected;
 }
 
-fs::path resolve_checkpoint(const fs::path& model, const HubOptions& options) {
+fs::path resolve_model(const fs::path& model, const HubFileSelection& selection, const HubOptions& options) {
   std::error_code error;
   if (fs::is_directory(model, error)) return options.subfolder.empty() ? model : model / options.subfolder;
   const std::string id = model.generic_string();
@@ -94,10 +94,14 @@ fs::path resolve_checkpoint(const fs::path& model, const HubOptions& options) {
                     " is not a directory; name a directory that save_pretrained wrote, or a model of the Hub "
                     "by its id, \"name\" or \"organization/name\"");
   }
+  return download_model(id, selection, options);
+}
+
+fs::path resolve_checkpoint(const fs::path& model, const HubOptions& options) {
   const auto selection = [&](const std::vector<HubFile>& files) {
     return select_checkpoint_files(files, options.subfolder);
   };
-  return download_model(id, selection, options);
+  return resolve_model(model, selection, options);
 }
 
 }  // namespace onnxport

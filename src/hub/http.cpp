@@ -9,6 +9,7 @@
 #include <curl/curl.h>
 #include <dlfcn.h>
 
+#include "core/environment.h"
 #include "onnxport/error.h"
 
 namespace onnxport::hub {
@@ -112,15 +113,15 @@ class Url {
 
 /// Seconds without a byte after which a connection counts as dead.
 long idle_timeout() {
-  if (const char* text = std::getenv("HF_HUB_DOWNLOAD_TIMEOUT")) {
-    if (const long seconds = std::strtol(text, nullptr, 10); seconds > 0) return seconds;
+  if (const std::string_view text = environment("HF_HUB_DOWNLOAD_TIMEOUT"); !text.empty()) {
+    if (const long seconds = std::strtol(text.data(), nullptr, 10); seconds > 0) return seconds;
   }
   return 10;
 }
 
 const char* certificate_bundle() {
   for (const char* name : {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"}) {
-    if (const char* file = std::getenv(name); file != nullptr && *file != '\0') return file;
+    if (const std::string_view file = environment(name); !file.empty()) return file.data();
   }
   return nullptr;
 }

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "checkpoint/file_names.h"
+#include "core/environment.h"
 #include "hub/cache.h"
 #include "hub/http.h"
 #include "onnxport/error.h"
@@ -36,14 +37,8 @@ constexpr std::chrono::milliseconds longest_delay{60'000};
 
 [[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::HubFailed, message); }
 
-const char* environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr && *value != '\0' ? value : nullptr;
-}
-
-bool is_true(const char* value) {
-  if (value == nullptr) return false;
-  std::string text = value;
+bool is_true(std::string_view value) {
+  std::string text(value);
   for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return text == "1" || text == "ON" || text == "YES" || text == "TRUE";
 }
@@ -56,8 +51,8 @@ bool is_offline(const HubOptions& options) {
 std::string endpoint(const HubOptions& options) {
   std::string text = options.endpoint;
   if (text.empty()) {
-    const char* value = environment("HF_ENDPOINT");
-    text = value != nullptr ? value : "https://huggingface.co";
+    text = environment("HF_ENDPOINT");
+    if (text.empty()) text = "https://huggingface.co";
   }
   while (text.ends_with('/')) text.pop_back();
   if (hub::url_origin(text).empty()) fail("the Hub's endpoint " + quote_json(text) + " is no http or https URL");
@@ -77,13 +72,11 @@ std::string find_token(const HubOptions& options) {
   if (options.token) {
     token = *options.token;
   } else if (!is_true(environment("HF_HUB_DISABLE_IMPLICIT_TOKEN"))) {
-    const char* value = environment("HF_TOKEN");
-    if (value == nullptr) value = environment("HUGGING_FACE_HUB_TOKEN");
-    if (value != nullptr) {
-      token = value;
-    } else {
-      const char* path = environment("HF_TOKEN_PATH");
-      std::ifstream file(path != nullptr ? fs::path(path) : hub::home_directory() / "token");
+    token = environment("HF_TOKEN");
+    if (token.empty()) token = environment("HUGGING_FACE_HUB_TOKEN");
+    if (token.empty()) {
+      const fs::path path = environment("HF_TOKEN_PATH");
+      std::ifstream file(path.empty() ? hub::home_directory() / "token" : path);
       std::getline(file, token);
     }
   }

@@ -156,11 +156,13 @@ namespace onnxport {
 template <typename Task>
 TaskPipeline<Task>::TaskPipeline(const std::filesystem::path& model, const PipelineOptions& options) {
   using Steps = pipelines::Steps<Task>;
-  const std::filesystem::path directory = local_model(model, options.model_options);
+  const auto [directory, is_checkpoint] = find_model(model, options.model_options);
+  ORTModelOptions model_options = pipelines::model_options(options);
+  model_options.export_ = is_checkpoint;
   // The tokenizer first: it is quick to say that it is missing.
   const PreTrainedTokenizer tokenizer = AutoTokenizer::from_pretrained(directory);
-  state_ = std::make_shared<const pipelines::TaskState<Task>>(
-      Steps::open_model(directory, pipelines::model_options(options)), tokenizer, directory, options);
+  state_ = std::make_shared<const pipelines::TaskState<Task>>(Steps::open_model(directory, model_options), tokenizer,
+                                                              directory, options);
 }
 
 template <typename Task>

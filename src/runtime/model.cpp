@@ -6,6 +6,7 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/config.h"
 #include "checkpoint/file_names.h"
+#include "core/temporary_directory.h"
 #include "export/companion_files.h"
 #include "onnx/external_data.h"
 #include "onnx/reader.h"
@@ -43,7 +44,8 @@ Json read_config(const fs::path& file) {
 }
 
 std::unique_ptr<TemporaryDirectory> export_checkpoint(const fs::path& checkpoint, std::string_view task,
-                                                      std::string_view library_name) {
+                                                      std::string_view library_name,
+                                                      const ORTModelOptions& model_options) {
   auto directory = std::make_unique<TemporaryDirectory>();
   ExportOptions options;
   options.model = checkpoint;
@@ -51,6 +53,8 @@ std::unique_ptr<TemporaryDirectory> export_checkpoint(const fs::path& checkpoint
   if (!task.empty()) options.task = task;
   options.library_name = library_name;
   options.validate = false;
+  options.warn = model_options.warn;
+  options.progress = model_options.progress;
   export_onnx(options);
   return directory;
 }
@@ -90,18 +94,21 @@ bool is_small_file(std::string_view name) {
   return name == "config.json" || name == "modules.json" || is_companion_file(name);
 }
 
-/// What from_pretrained needs of a repository: the ONNX file that it would choose in a directory, its external data,
-/// and the small files beside a model. `file_name` becomes the path of the ONNX file.
-std::vector<std::string> select_onnx_files(const std::vector<HubFile>& files, const std::string& place,
-                                           const ORTModelOptions& options, std::string& file_name) {
-  std::vector<fs::path> candidates;
+/// The repository's ONNX files below the subfolder, relative to it, in choose_onnx_file's order.
+std::vector<fs::path> onnx_files(const std::vector<HubFile>& files, const std::string& subfolder) {
+  std::vector<fs::path> found;
   for (const HubFile& file : files) {
-    const fs::path path = fs::path(file.path).lexically_relative(options.subfolder.empty() ? "." : options.subfolder);
-    if (path.extension() == ".onnx" && *path.begin() != "..") candidates.push_back(path);
+    const fs::path path = fs::path(file.path).lexically_relative(subfolder.empty() ? "." : subfolder);
+    if (path.extension() == ".onnx" && *path.begin() != "..") found.push_back(path);
   }
-  sort_by_depth(candidates);
-  file_name = choose_onnx_file(candidates, place, options.file_name).generic_string();
-  const std::string chosen = (fs::path(options.subfolder) / file_name).lexically_normal().generic_string();
+  sort_by_depth(found);
+  return found;
+}
+
+/// An ONNX file, its external data, and the small files beside a model.
+std::vector<std::string> select_onnx_files(const std::vector<HubFile>& files, const fs::path& file_name,
+                                           const std::string& subfolder) {
+  const std::string chosen = (fs::path(subfolder) / file_name).lexically_normal().generic_string();
   std::vector<std::string> wanted;
   for (const HubFile& file : files) {
     const std::string_view path = file.path;
@@ -112,42 +119,50 @@ std::vector<std::string> select_onnx_files(const std::vector<HubFile>& files, co
   return wanted;
 }
 
-HubOptions hub_options(const ORTModelOptions& options) {
-  return {.revision = options.revision,
-          .cache_dir = options.cache_dir,
-          .token = options.token,
-          .local_files_only = options.local_files_only};
+HubOptions hub_options(const fs::path& model, const ORTModelOptions& options) {
+  HubOptions hub{.revision = options.revision,
+                 .cache_dir = options.cache_dir,
+                 .token = options.token,
+                 .local_files_only = options.local_files_only,
+                 .warn = options.warn};
+  if (options.progress) {
+    hub.progress = [stage = "Downloading " + model.string(), &options](const DownloadProgress& now) {
+      if (now.total > 0) options.progress({stage, now.done, now.total});
+    };
+  }
+  return hub;
 }
 
-bool is_on_hub(const fs::path& model) {
-  std::error_code error;
-  return !fs::exists(model, error) && is_model_id(model.string());
-}
-
-fs::path download_onnx_model(const fs::path& model, const ORTModelOptions& options, std::string& file_name) {
-  const auto select = [&](const std::vector<HubFile>& files) {
-    return select_onnx_files(files, model.string(), options, file_name);
-  };
-  return download_model(model.string(), select, hub_options(options));
-}
-
-ModelDirectory find_model(const fs::path& model, const ORTModelOptions& options) {
-  if (!is_on_hub(model)) return find_model_files(model, options.subfolder, options.file_name);
-  std::string file_name;
-  const fs::path snapshot = download_onnx_model(model, options, file_name);
-  return find_model_files(snapshot, options.subfolder, file_name);
+/// The ONNX file of a repository or, where there is none, the checkpoint.
+std::vector<std::string> select_model_files(const std::vector<HubFile>& files, const fs::path& model,
+                                            const ORTModelOptions& options) {
+  const std::vector<fs::path> candidates = onnx_files(files, options.subfolder);
+  if (options.export_ || (candidates.empty() && options.file_name.empty()))
+    return select_checkpoint_files(files, options.subfolder);
+  return select_onnx_files(files, choose_onnx_file(candidates, model.string(), options.file_name), options.subfolder);
 }
 
 }  // namespace
 
-fs::path local_model(const fs::path& model, const ORTModelOptions& options) {
-  if (!is_on_hub(model)) return model;
-  std::string file_name;
-  if (!options.export_) return download_onnx_model(model, options, file_name);
-  const auto select = [&](const std::vector<HubFile>& files) {
-    return select_checkpoint_files(files, options.subfolder);
-  };
-  return download_model(model.string(), select, hub_options(options));
+LocalModel find_model(const fs::path& model, const ORTModelOptions& options) {
+  const auto select = [&](const std::vector<HubFile>& files) { return select_model_files(files, model, options); };
+  LocalModel found{.directory = resolve_model(model, select, hub_options(model, options)),
+                   .is_checkpoint = options.export_};
+  if (options.export_) {
+    if (!options.file_name.empty())
+      throw Error(ErrorKind::InvalidArgument, "file_name and export_ exclude each other: the export makes the file");
+    return found;
+  }
+  const fs::path folder = model_folder(found.directory, options.subfolder);
+  std::error_code ignored;
+  if (!options.file_name.empty() || has_onnx_file(folder) || !fs::exists(folder / "config.json", ignored)) return found;
+  found.is_checkpoint = true;
+  if (options.warn)
+    options.warn(
+        "No ONNX files were found for " + model.string() +
+        ": it is exported to ONNX now, into a temporary directory. Export it once with `onnxport export onnx` or "
+        "save_pretrained() to start faster");
+  return found;
 }
 
 // ---- ORTModel -------------------------------------------------------------------------------------------------------
@@ -170,13 +185,12 @@ ORTModel::~ORTModel() = default;
 
 ORTModel ORTModel::open(const fs::path& model, const ORTModelOptions& options, std::string_view task,
                         std::string_view library_name) {
+  const LocalModel found = find_model(model, options);
   std::unique_ptr<TemporaryDirectory> exported;
-  if (options.export_) {
-    if (!options.file_name.empty())
-      throw Error(ErrorKind::InvalidArgument, "file_name and export_ exclude each other: the export makes the file");
-    exported = export_checkpoint(model_folder(local_model(model, options), options.subfolder), task, library_name);
-  }
-  const ModelDirectory files = exported ? find_model_files(exported->path(), "", "") : find_model(model, options);
+  if (found.is_checkpoint)
+    exported = export_checkpoint(model_folder(found.directory, options.subfolder), task, library_name, options);
+  const ModelDirectory files = exported ? find_model_files(exported->path(), "", "")
+                                        : find_model_files(found.directory, options.subfolder, options.file_name);
   Json config = read_config(files.config_file);
   TextLimits limits = text_limits(Config(config, files.config_file.string()));
   Session session = open_session(files.onnx_file, options);

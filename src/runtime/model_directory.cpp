@@ -1,8 +1,6 @@
 #include "runtime/model_directory.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdlib>
 #include <system_error>
 #include <vector>
 
@@ -31,9 +29,7 @@ std::vector<fs::path> onnx_files(const fs::path& folder) {
     if (entry->path().extension() == ".onnx" && entry->is_regular_file(ignored))
       files.push_back(entry->path().lexically_relative(folder));
   }
-  const auto depth = [](const fs::path& path) { return std::distance(path.begin(), path.end()); };
-  std::sort(files.begin(), files.end(),
-            [&](const fs::path& a, const fs::path& b) { return depth(a) != depth(b) ? depth(a) < depth(b) : a < b; });
+  sort_by_depth(files);
   return files;
 }
 
@@ -62,8 +58,7 @@ fs::path choose_onnx_file(const std::vector<fs::path>& files, const std::string&
     fail(place + " has no ONNX file " + quote_json(file_name) + (files.empty() ? "" : "; it has " + listed(files)) +
          ". Check file_name and subfolder");
   }
-  if (files.empty())
-    fail(place + " has no ONNX file. If it is a checkpoint, export it with export_ = true, or `onnxport export onnx`");
+  if (files.empty()) fail(place + " has neither an ONNX file nor a checkpoint, which would be config.json and weights");
   if (const auto found = named(standard_name); found != files.end()) return *found;
   if (files.size() > 1)
     fail(place + " has several ONNX files and none is called " + standard_name + ": " + listed(files) +
@@ -80,6 +75,8 @@ fs::path model_folder(const fs::path& directory, const std::string& subfolder) {
   return directory / subfolder;
 }
 
+bool has_onnx_file(const fs::path& folder) { return !onnx_files(folder).empty(); }
+
 ModelDirectory find_model_files(const fs::path& directory, const std::string& subfolder, const std::string& file_name) {
   const fs::path folder = model_folder(directory, subfolder);
   ModelDirectory result;
@@ -92,22 +89,6 @@ ModelDirectory find_model_files(const fs::path& directory, const std::string& su
               directory.string() +
                   " has no config.json, which says what the model is. Copy it there from the model's "
                   "checkpoint");
-}
-
-TemporaryDirectory::TemporaryDirectory() {
-  std::error_code error;
-  std::string name = (fs::temp_directory_path(error) / "onnxport-XXXXXX").string();
-  if (error || ::mkdtemp(name.data()) == nullptr)
-    throw Error(ErrorKind::OutputFailed, "a temporary directory cannot be made" +
-                                             (error ? std::string() : " as " + name) + ": " +
-                                             (error ? error.message() : std::generic_category().message(errno)) +
-                                             ". TMPDIR names another place");
-  path_ = std::move(name);
-}
-
-TemporaryDirectory::~TemporaryDirectory() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
 }
 
 }  // namespace onnxport

@@ -25,29 +25,23 @@ std::filesystem::path choose_onnx_file(const std::vector<std::filesystem::path>&
 ModelDirectory find_model_files(const std::filesystem::path& directory, const std::string& subfolder,
                                 const std::string& file_name);
 
-/// `model` itself if it is there, else the snapshot of that model of the Hub: with its ONNX file and the small files
-/// beside it or, for `export_`, with its checkpoint. Throws what download_model throws.
-std::filesystem::path local_model(const std::filesystem::path& model, const ORTModelOptions& options);
+/// Whether there is an ONNX file in a folder or below it, where find_model_files looks.
+bool has_onnx_file(const std::filesystem::path& folder);
+
+/// What the argument of from_pretrained leads to.
+struct LocalModel {
+  std::filesystem::path directory;
+  bool is_checkpoint = false;  ///< to be exported first
+};
+
+/// A directory, or the snapshot of a model of the Hub with the files that are needed. As in Optimum, what has no ONNX
+/// file counts as a checkpoint, which options.warn is told. Throws what resolve_model throws.
+LocalModel find_model(const std::filesystem::path& model, const ORTModelOptions& options);
 
 /// Sorts paths: those near the top first, then by name.
 void sort_by_depth(std::vector<std::filesystem::path>& paths);
 
 /// The directory and subfolder together. Throws Error(InvalidModel) if it is none.
 std::filesystem::path model_folder(const std::filesystem::path& directory, const std::string& subfolder);
-
-/// A directory that is removed with all that is in it when the object goes.
-class TemporaryDirectory {
- public:
-  /// Below the system's directory for temporary files (TMPDIR). Throws Error(OutputFailed).
-  TemporaryDirectory();
-  ~TemporaryDirectory();
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 }  // namespace onnxport

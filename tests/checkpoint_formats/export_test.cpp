@@ -11,6 +11,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "compare.h"
+#include "core/temporary_directory.h"
 #include "export/inspect_checkpoint.h"
 #include "onnxport/exporter.h"
 
@@ -25,13 +26,6 @@ fs::path fixture(const std::string& model) { return testing::format_fixtures() /
 
 class CheckpointFormats : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "onnxport-formats-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
   /// Puts a file of the fixture into checkpoint/ under the name that save_pretrained gives it.
   void add(const std::string& model, const std::string& file, const std::string& name) const {
     fs::create_directories(checkpoint());
@@ -79,7 +73,8 @@ class CheckpointFormats : public ::testing::Test {
   }
 
  private:
-  fs::path directory_;
+  const TemporaryDirectory temporary_;
+  const fs::path directory_ = temporary_.path();
 };
 
 class EveryFormat : public CheckpointFormats, public ::testing::WithParamInterface<const char*> {};

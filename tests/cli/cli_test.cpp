@@ -12,17 +12,6 @@ namespace onnxport::testing {
 
 namespace fs = std::filesystem;
 
-void CliTest::SetUp() {
-  std::string name = (fs::canonical(fs::temp_directory_path()) / "onnxport-cli-XXXXXX").string();
-  ASSERT_NE(mkdtemp(name.data()), nullptr);
-  directory_ = name;
-}
-
-void CliTest::TearDown() {
-  std::error_code ignored;
-  fs::remove_all(directory_, ignored);
-}
-
 ProcessResult CliTest::run(const std::vector<std::string>& arguments, ProcessOptions options) const {
   std::vector<std::string> command{ONNXPORT_TEST_PROGRAM};
   command.insert(command.end(), arguments.begin(), arguments.end());

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/temporary_directory.h"
 #include "onnxport/json.h"
 #include "support/process.h"
 
@@ -15,9 +16,6 @@ namespace onnxport::testing {
 /// Runs the program in an empty directory of the test's own.
 class CliTest : public ::testing::Test {
  protected:
-  void SetUp() override;
-  void TearDown() override;
-
   /// `onnxport ARGUMENTS`, in the test's directory.
   ProcessResult run(const std::vector<std::string>& arguments, ProcessOptions options = {}) const;
   /// `onnxport export onnx --model checkpoint ARGUMENTS out`.
@@ -37,7 +35,8 @@ class CliTest : public ::testing::Test {
   std::vector<std::string> files(std::string_view name = "") const;
 
  private:
-  std::filesystem::path directory_;
+  const TemporaryDirectory temporary_;
+  const std::filesystem::path directory_ = temporary_.path();
 };
 
 std::string read_file(const std::filesystem::path& path);

@@ -35,6 +35,22 @@ class CliHub : public CliTest {
     return run(command, std::move(options));
   }
 
+  ProcessResult answer(const std::string& model, ProcessOptions options = {}) {
+    options.environment.try_emplace("HF_ENDPOINT", server_.url());
+    options.environment.try_emplace("HF_HUB_OFFLINE", "0");
+    options.environment["no_proxy"] = "127.0.0.1";
+    return run({"run", "question-answering", "--model", model, "--question", "Where is it?",
+                "You use the library to open a model."},
+               std::move(options));
+  }
+
+  void add_tokenizer() {
+    HubServerModel& model = server_.models["organization/model"];
+    model.files["vocab.txt"] = {.content = read_file(fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/examples/vocab.txt")};
+    model.files["tokenizer_config.json"] = {
+        .content = R"({"tokenizer_class": "DistilBertTokenizer", "model_max_length": 64})"};
+  }
+
   HubServer server_;
 };
 
@@ -95,6 +111,43 @@ TEST_F(CliHub, RevisionTokenAndCacheAreTakenFromTheCommandLine) {
       export_model({"--token", "hf_secret", "--revision", "v1", "--cache_dir", "cache", "out"});
   EXPECT_EQ(result.exit_status, 0) << result.error;
   EXPECT_TRUE(fs::exists(path("cache/models--organization--model/refs/v1")));
+}
+
+TEST_F(CliHub, RunExportsWhatHasNoOnnxFile) {
+  add_tokenizer();
+  const ProcessResult first = answer("organization/model");
+  EXPECT_EQ(first.exit_status, 0) << first.error;
+  EXPECT_NE(first.error.find("No ONNX files were found for organization/model"), std::string::npos) << first.error;
+  EXPECT_EQ(server_.count("README.md"), 0);
+  // The same as what an export leaves, which needs no note; here as another model of the Hub.
+  ASSERT_EQ(export_model({"--quiet", "--no-validate", "out"}).exit_status, 0);
+  HubServerModel& exported = server_.models["organization/exported"];
+  for (const std::string& file : files("out")) {
+    if (fs::is_regular_file(path("out") / file)) {
+      exported.files[(file.ends_with(".onnx") ? "onnx/" : "") + file] = {.content = read_file(path("out") / file)};
+    }
+  }
+  exported.files["model.safetensors"] = {.content = "not needed", .is_large = true};
+  const ProcessResult second = answer("organization/exported");
+  EXPECT_EQ(second.exit_status, 0) << second.error;
+  EXPECT_EQ(second.error, "");
+  EXPECT_EQ(second.output, first.output);
+  EXPECT_EQ(server_.count("organization/exported/resolve/" + std::string(40, 'a') + "/model.safetensors"), 0);
+  // Both are in the cache now.
+  const std::size_t requests = server_.requests().size();
+  EXPECT_EQ(answer("organization/model", {.environment = {{"HF_HUB_OFFLINE", "1"}}}).output, first.output);
+  EXPECT_EQ(server_.requests().size(), requests);
+}
+
+TEST_F(CliHub, RunShowsDownloadsOnATerminal) {
+  add_tokenizer();
+  server_.intercept = [&](const HubRequest& request) -> std::optional<HubReply> {
+    HubReply reply = server_.reply(request);
+    if (request.path.starts_with("/storage/")) reply.pause_milliseconds = 700;
+    return reply;
+  };
+  const ProcessResult shown = answer("organization/model", {.terminal_columns = 100});
+  EXPECT_NE(shown.output.find("Downloading organization/model"), std::string::npos) << shown.output;
 }
 
 TEST_F(CliHub, UnknownModelIsOneLine) {

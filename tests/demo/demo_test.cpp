@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/checkpoint.h"
+#include "core/temporary_directory.h"
 #include "onnxport/auto_tokenizer.h"
 #include "onnxport/exporter.h"
 #include "runtime/session.h"
@@ -27,12 +28,6 @@ class DemoTest : public ::testing::Test {
   void SetUp() override {
     ASSERT_TRUE(fs::exists(model() / "model.safetensors"))
         << "the demo's model is missing: run tools/fetch-demo-model.sh";
-    std::string name = (fs::temp_directory_path() / "onnxport-demo-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override {
-    if (!directory_.empty()) fs::remove_all(directory_);
   }
 
   static fs::path model() { return root / ".deps/all-MiniLM-L6-v2"; }
@@ -47,7 +42,8 @@ class DemoTest : public ::testing::Test {
   }
 
  private:
-  fs::path directory_;
+  const TemporaryDirectory temporary_;
+  const fs::path directory_ = temporary_.path();
 };
 
 std::vector<ReferenceCase> reference() {

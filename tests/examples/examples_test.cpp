@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/checkpoint.h"
+#include "core/temporary_directory.h"
 #include "onnxport/exporter.h"
 #include "support/fixture.h"
 #include "support/process.h"
@@ -18,15 +19,6 @@ namespace fs = std::filesystem;
 
 class ExamplesTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "onnxport-examples-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override {
-    if (!directory_.empty()) fs::remove_all(directory_);
-  }
-
   fs::path path(std::string_view name) const { return directory_ / name; }
 
   /// A golden fixture's checkpoint with a tokenizer.
@@ -48,7 +40,8 @@ class ExamplesTest : public ::testing::Test {
   }
 
  private:
-  fs::path directory_;
+  const TemporaryDirectory temporary_;
+  const fs::path directory_ = temporary_.path();
 };
 
 TEST_F(ExamplesTest, QuestionAnswering) {

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "core/temporary_directory.h"
 #include "hub/cache.h"
 #include "hub/http.h"
 #include "onnxport/error.h"
@@ -60,16 +61,6 @@ class HubTest : public ::testing::Test {
     options_.cache_dir = directory_ / "cache";
     options_.retry_delay = std::chrono::milliseconds(1);
   }
-  ~HubTest() override {
-    std::error_code error;
-    fs::remove_all(directory_, error);
-  }
-
-  static fs::path make_directory() {
-    std::string name = (fs::temp_directory_path() / "onnxport-hub-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-    return name;
-  }
 
   fs::path download(const HubFileSelection& selection = select_all) {
     return download_model(model_id, selection, options_);
@@ -103,7 +94,8 @@ class HubTest : public ::testing::Test {
   }
 
   HubServer server_;
-  fs::path directory_ = make_directory();
+  const TemporaryDirectory temporary_;
+  const fs::path directory_ = temporary_.path();
   HubOptions options_;
 };
 

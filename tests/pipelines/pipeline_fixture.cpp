@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 fs::path exported(const std::string& name, const std::function<void(const fs::path& output)>& export_to) {
   static std::mutex mutex;
-  static ScratchDirectory scratch;
+  static TemporaryDirectory scratch;
   const std::scoped_lock lock(mutex);
   const fs::path output = scratch.path() / name;
   if (!fs::exists(output)) export_to(output);
@@ -27,17 +27,6 @@ fs::path exported(const std::string& name, const std::function<void(const fs::pa
 }
 
 }  // namespace
-
-ScratchDirectory::ScratchDirectory() {
-  std::string name = (fs::temp_directory_path() / "onnxport-pipelines-XXXXXX").string();
-  if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make " + name);
-  path_ = name;
-}
-
-ScratchDirectory::~ScratchDirectory() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
 
 fs::path pipeline_fixtures() { return fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/pipelines/fixtures"; }
 
@@ -64,7 +53,7 @@ void write_pipeline_checkpoint(const std::string& name, const fs::path& director
 
 fs::path exported_fixture(const std::string& name) {
   return exported(name, [&](const fs::path& output) {
-    const ScratchDirectory checkpoint;
+    const TemporaryDirectory checkpoint;
     write_pipeline_checkpoint(name, checkpoint.path());
     export_onnx({.model = checkpoint.path(), .output = output, .validate = false});
   });

@@ -5,23 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "core/temporary_directory.h"
 #include "onnxport/json.h"
 
 /// The directories of tests/pipelines/fixtures, which make_cases.py made.
 namespace onnxport::testing {
-
-/// A directory that is removed with all that is in it.
-class ScratchDirectory {
- public:
-  ScratchDirectory();
-  ~ScratchDirectory();
-  ScratchDirectory(const ScratchDirectory&) = delete;
-  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 std::filesystem::path pipeline_fixtures();
 

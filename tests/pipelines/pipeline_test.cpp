@@ -120,11 +120,17 @@ TEST(PipelineTest, ASynonymIsTheTask) {
 }
 
 TEST(PipelineTest, ACheckpointIsExportedFirst) {
-  const ScratchDirectory checkpoint;
+  const TemporaryDirectory checkpoint;
   write_pipeline_checkpoint("bert_classifier", checkpoint.path());
   const TextClassificationPipeline exported_here(checkpoint.path(), {.model_options = {.export_ = true}});
   const TextClassificationPipeline exported_before(exported_fixture("bert_classifier"));
   EXPECT_NEAR(exported_here("Good coffee.").front().score, exported_before("Good coffee.").front().score, 1e-6);
+  // Without being asked, too.
+  std::string note;
+  const TextClassificationPipeline unasked(checkpoint.path(),
+                                           {.model_options = {.warn = [&](std::string_view line) { note += line; }}});
+  EXPECT_NEAR(unasked("Good coffee.").front().score, exported_before("Good coffee.").front().score, 1e-6);
+  EXPECT_NE(note.find("No ONNX files were found"), std::string::npos) << note;
 }
 
 // ---- Streams --------------------------------------------------------------------------------------------------------
@@ -198,7 +204,7 @@ TEST(StreamTest, JsonLinesAreTakenApart) {
 TEST(EmbeddingsTest, PoolOutsideTheGraphWhereItEndsAtTheTokens) {
   const fs::path model = fs::path(ONNXPORT_SOURCE_DIRECTORY) / ".deps/all-MiniLM-L6-v2";
   ASSERT_TRUE(fs::exists(model)) << "run tools/fetch-demo-model.sh";
-  const ScratchDirectory scratch;
+  const TemporaryDirectory scratch;
   export_onnx({.model = model,
                .output = scratch.path() / "features",
                .task = "feature-extraction",
@@ -245,13 +251,13 @@ TEST(WrongInputTest, AModelWithoutTheHeadIsRefused) {
 }
 
 TEST(WrongInputTest, ADirectoryWithoutTokenizerOrModelIsRefused) {
-  const ScratchDirectory empty;
+  const TemporaryDirectory empty;
   EXPECT_THROW(pipeline("fill-mask", empty.path()), Error);
   EXPECT_THROW(pipeline("fill-mask", empty.path() / "missing"), Error);
 }
 
 TEST(WrongInputTest, ATokenizerWithoutMaskTokenCannotFillMasks) {
-  const ScratchDirectory scratch;
+  const TemporaryDirectory scratch;
   const fs::path model = scratch.path() / "model";
   fs::copy(exported_fixture("bert_masked"), model, fs::copy_options::recursive);
   Json config = parse_json(read_text_file(model / "tokenizer_config.json"), "tokenizer_config.json");
@@ -289,7 +295,7 @@ TEST(WrongInputTest, ATextLongerThanTheModelIsRefusedUnlessTruncated) {
 }
 
 TEST(WrongInputTest, ALabelThatTheConfigLacksIsNamed) {
-  const ScratchDirectory scratch;
+  const TemporaryDirectory scratch;
   const fs::path model = scratch.path() / "model";
   fs::copy(exported_fixture("bert_classifier"), model, fs::copy_options::recursive);
   Json config = parse_json(read_text_file(model / "config.json"), "config.json");

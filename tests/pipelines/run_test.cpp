@@ -35,7 +35,7 @@ class RunTest : public ::testing::Test {
   }
   static std::string model(const std::string& name) { return exported_fixture(name).string(); }
 
-  ScratchDirectory scratch_;
+  TemporaryDirectory scratch_;
 };
 
 TEST_F(RunTest, PrintsForReaders) {
@@ -129,7 +129,7 @@ TEST_F(RunTest, ExportsACheckpointFirstAndSaysSo) {
   write_pipeline_checkpoint("bert_classifier", scratch_.path());
   const ProcessResult result = run({"text-classification", "-m", scratch_.path(), "Good coffee."});
   ASSERT_EQ(result.exit_status, 0) << result.error;
-  EXPECT_TRUE(contains(result.error, "exporting")) << result.error;
+  EXPECT_TRUE(contains(result.error, "it is exported to ONNX now")) << result.error;
   EXPECT_FALSE(fs::exists(scratch_.path() / "model.onnx"));
   EXPECT_EQ(result.output, run({"text-classification", "-m", model("bert_classifier"), "Good coffee."}).output);
 }

@@ -81,7 +81,10 @@ TEST_F(ModelFiles, AFolderOfTheHubsLayout) {
 
 TEST_F(ModelFiles, WithoutAnOnnxFileOrAConfig) {
   fs::rename(directory_ / "model.onnx", directory_ / "model.bin");
-  expect_message(refusal(), {"has no ONNX file", "export_ = true"});
+  // What has no ONNX file counts as a checkpoint, unless a file was asked for.
+  expect_message(message_of(ErrorKind::InvalidCheckpoint, [&] { ORTModel::from_pretrained(directory_); }),
+                 {directory_.string(), "model.safetensors"});
+  expect_message(refusal({.file_name = "model.onnx"}), {"has no ONNX file \"model.onnx\""});
   fs::rename(directory_ / "model.bin", directory_ / "model.onnx");
   fs::remove(directory_ / "config.json");
   expect_message(message_of(ErrorKind::InvalidCheckpoint, [&] { ORTModel::from_pretrained(directory_); }),
@@ -89,8 +92,9 @@ TEST_F(ModelFiles, WithoutAnOnnxFileOrAConfig) {
   write_file(directory_ / "config.json", "{\"model_type\": ");
   expect_message(message_of(ErrorKind::InvalidCheckpoint, [&] { ORTModel::from_pretrained(directory_); }),
                  {"config.json:1:15"});
-  expect_message(message_of(ErrorKind::InvalidModel, [&] { ORTModel::from_pretrained(path("nowhere/to be found")); }),
-                 {"nowhere/to be found is not a directory"});
+  expect_message(
+      message_of(ErrorKind::InvalidCheckpoint, [&] { ORTModel::from_pretrained(path("nowhere/to be found")); }),
+      {"nowhere/to be found\" is not a directory"});
 }
 
 // ---- Damaged files --------------------------------------------------------------------------------------------------
@@ -152,6 +156,20 @@ TEST_F(ModelTest, ExportsForTheTaskOfTheClassAndSaves) {
   const auto saved = ORTModelForSequenceClassification::from_pretrained(path("onnx"));
   const FixtureCase example = read_cases(file).front();
   expect_close(saved(example.inputs).logits, *find(example.outputs, "logits"), 1e-4, "logits");
+}
+
+TEST_F(ModelTest, WhatHasNoOnnxFileIsExported) {
+  const FixtureFile file = fixture("bert", "text-classification");
+  std::vector<std::string> lines;
+  std::set<std::string> stages;
+  const auto model = ORTModelForSequenceClassification::from_pretrained(
+      checkpoint(file), {.warn = [&](std::string_view line) { lines.emplace_back(line); },
+                         .progress = [&](const ExportProgress& now) { stages.emplace(now.stage); }});
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines.front().find("No ONNX files were found for " + path("checkpoint").string()), 0U) << lines.front();
+  EXPECT_TRUE(stages.contains("Writing model.onnx"));
+  const FixtureCase example = read_cases(file).front();
+  expect_close(model(example.inputs).logits, *find(example.outputs, "logits"), 1e-4, "logits");
 }
 
 TEST_F(ModelTest, ACheckpointWithoutTheHeadIsNotExported) {

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/checkpoint.h"
+#include "core/temporary_directory.h"
 #include "onnxport/error.h"
 #include "onnxport/exporter.h"
 #include "onnxport/model.h"
@@ -23,15 +24,6 @@ namespace fs = std::filesystem;
 /// A directory of the test's own, and models in it that are made from golden fixtures.
 class ModelTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "onnxport-runtime-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override {
-    if (!directory_.empty()) fs::remove_all(directory_);
-  }
-
   fs::path path(std::string_view name = {}) const { return directory_ / name; }
 
   static FixtureFile fixture(const std::string& name, const std::string& task) {
@@ -69,7 +61,8 @@ class ModelTest : public ::testing::Test {
     return result;
   }
 
-  fs::path directory_;
+  const TemporaryDirectory temporary_;
+  const fs::path directory_ = temporary_.path();
 };
 
 inline const Array* find(const NamedArrays& arrays, std::string_view name) {

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/checkpoint.h"
+#include "core/temporary_directory.h"
 #include "graph/evaluate.h"
 #include "onnxport/error.h"
 #include "onnxport/exporter.h"
@@ -36,13 +37,6 @@ std::vector<std::string> fixture_names() {
 /// A directory of the test's own.
 class SentenceTransformersTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "onnxport-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
   fs::path path(std::string_view name) const { return directory_ / name; }
 
   /// A copy of a fixture, to be spoilt.
@@ -52,7 +46,8 @@ class SentenceTransformersTest : public ::testing::Test {
   }
 
  private:
-  fs::path directory_;
+  const TemporaryDirectory temporary_;
+  const fs::path directory_ = temporary_.path();
 };
 
 // ---- Values ---------------------------------------------------------------------------------------------------------

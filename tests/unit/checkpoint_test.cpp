@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/temporary_directory.h"
 #include "onnxport/error.h"
 
 namespace onnxport {
@@ -18,12 +19,6 @@ namespace fs = std::filesystem;
 /// A checkpoint directory under construction.
 class CheckpointTest : public testing::Test {
  protected:
-  CheckpointTest() {
-    std::string name = (fs::temp_directory_path() / "checkpoint_test_XXXXXX").string();
-    directory_ = ::mkdtemp(name.data());
-  }
-  ~CheckpointTest() override { fs::remove_all(directory_); }
-
   void write(std::string_view name, std::string_view text) {
     std::ofstream stream(directory_ / name, std::ios::binary);
     stream << text;
@@ -75,7 +70,8 @@ class CheckpointTest : public testing::Test {
     EXPECT_NE(message.find(part), std::string::npos) << message << "\nexpected: " << part;
   }
 
-  fs::path directory_;
+  const TemporaryDirectory temporary_;
+  const fs::path directory_ = temporary_.path();
 };
 
 constexpr std::string_view kWeightMap =

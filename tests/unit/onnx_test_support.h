@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "core/temporary_directory.h"
 #include "onnx/model.h"
 #include "onnxport/error.h"
 
@@ -21,15 +22,8 @@ namespace onnxport::onnx {
 /// Gives each test an empty directory.
 class TemporaryDirectoryTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name =
-        (std::filesystem::canonical(std::filesystem::temp_directory_path()) / "onnxport-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-
-  std::filesystem::path directory_;
+  const TemporaryDirectory temporary_;
+  const std::filesystem::path directory_ = temporary_.path();
 };
 
 inline std::string read_file(const std::filesystem::path& path) {

@@ -11,27 +11,13 @@
 #include <unistd.h>
 
 #include "checkpoint/checkpoint.h"
+#include "core/temporary_directory.h"
 #include "onnxport/error.h"
 
 namespace onnxport {
 namespace {
 
 namespace fs = std::filesystem;
-
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string name = (fs::temp_directory_path() / "safetensors_test_XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TemporaryDirectory() { fs::remove_all(path_); }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  fs::path operator/(std::string_view name) const { return path_ / name; }
-
- private:
-  fs::path path_;
-};
 
 /// A file with this header, whatever it is, and `data_size` bytes of data: 0, 1, 2, ...
 std::string file_with(std::string_view header, std::size_t data_size) {
@@ -243,7 +229,7 @@ std::map<std::string, TensorSource, std::less<>> example_tensors() {
 
 TEST(SafetensorsFileTest, WhatIsWrittenIsRead) {
   const TemporaryDirectory directory;
-  const fs::path path = directory / "model.safetensors";
+  const fs::path path = directory.path() / "model.safetensors";
   const auto written = example_tensors();
   write_safetensors(path, written, {{"format", "pt"}});
 
@@ -265,7 +251,7 @@ TEST(SafetensorsFileTest, WhatIsWrittenIsRead) {
 
 TEST(SafetensorsFileTest, LayoutIsThatOfTheSafetensorsLibrary) {
   const TemporaryDirectory directory;
-  const fs::path path = directory / "model.safetensors";
+  const fs::path path = directory.path() / "model.safetensors";
   write_safetensors(path, example_tensors(), {{"format", "pt"}});
   const std::string text = read_text_file(path);
   const std::string expected =
@@ -281,7 +267,7 @@ TEST(SafetensorsFileTest, LayoutIsThatOfTheSafetensorsLibrary) {
 
 TEST(SafetensorsFileTest, ComputedTensorsLargerThanABlock) {
   const TemporaryDirectory directory;
-  const fs::path path = directory / "model.safetensors";
+  const fs::path path = directory.path() / "model.safetensors";
   std::vector<std::int64_t> values(5'000'000);
   std::iota(values.begin(), values.end(), 0);
   const TensorSource source = cast(from_array(Array::int64({5'000'000}, values)), DataType::Int32);
@@ -296,7 +282,7 @@ TEST(SafetensorsFileTest, ComputedTensorsLargerThanABlock) {
 
 TEST(SafetensorsFileTest, NamesAndMetadataAreEscaped) {
   const TemporaryDirectory directory;
-  const fs::path path = directory / "model.safetensors";
+  const fs::path path = directory.path() / "model.safetensors";
   const std::string name = "a\"b\\c\nd\xc3\xa9";
   write_safetensors(path, {{name, from_array(Array(DataType::UInt8, {0}))}}, {{"\"", "\t"}});
   std::map<std::string, std::string> metadata;
@@ -307,14 +293,14 @@ TEST(SafetensorsFileTest, NamesAndMetadataAreEscaped) {
 TEST(SafetensorsFileTest, AnErrorLeavesNoFileBehind) {
   const TemporaryDirectory directory;
   const TensorSource broken = computed({2}, []() -> Array { throw Error(ErrorKind::MissingTensor, "x"); });
-  EXPECT_THROW(write_safetensors(directory / "model.safetensors", {{"x", broken}}), Error);
-  EXPECT_TRUE(fs::is_empty(directory / ""));
+  EXPECT_THROW(write_safetensors(directory.path() / "model.safetensors", {{"x", broken}}), Error);
+  EXPECT_TRUE(fs::is_empty(directory.path() / ""));
 }
 
 TEST(SafetensorsFileTest, OutputThatCannotBeWritten) {
   const TemporaryDirectory directory;
   try {
-    write_safetensors(directory / "missing/model.safetensors", {});
+    write_safetensors(directory.path() / "missing/model.safetensors", {});
     ADD_FAILURE() << "nothing was thrown";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::OutputFailed);
@@ -324,15 +310,15 @@ TEST(SafetensorsFileTest, OutputThatCannotBeWritten) {
 
 TEST(SafetensorsFileTest, FilesThatCannotBeRead) {
   const TemporaryDirectory directory;
-  EXPECT_THROW(read_safetensors(directory / "missing.safetensors"), Error);
-  EXPECT_THROW(read_safetensors(directory / ""), Error);
-  std::ofstream(directory / "empty.safetensors").close();
-  EXPECT_THROW(read_safetensors(directory / "empty.safetensors"), Error);
+  EXPECT_THROW(read_safetensors(directory.path() / "missing.safetensors"), Error);
+  EXPECT_THROW(read_safetensors(directory.path() / ""), Error);
+  std::ofstream(directory.path() / "empty.safetensors").close();
+  EXPECT_THROW(read_safetensors(directory.path() / "empty.safetensors"), Error);
 }
 
 TEST(SafetensorsFileTest, TensorsOutliveTheirFilesName) {
   const TemporaryDirectory directory;
-  const fs::path path = directory / "model.safetensors";
+  const fs::path path = directory.path() / "model.safetensors";
   write_safetensors(path, example_tensors());
   const auto tensors = read_safetensors(path);
   fs::remove(path);
