@@ -35,6 +35,11 @@ struct TokenizerCallOptions {
   bool return_overflowing_tokens = false;
   bool return_special_tokens_mask = false;
   bool return_offsets_mapping = false;
+  /// Whether special tokens in texts are cut like other text; absent: what tokenizer_config.json says.
+  std::optional<bool> split_special_tokens{};
+  /// The texts are what Python's text_target takes: of the language that a MarianTokenizer's model translates to.
+  /// Throws Error(InvalidArgument) for classes that switch to "tgt_lang" then.
+  bool as_target = false;
   EncodingFields fields = EncodingFields::Ids;  ///< what encodings() hold beside what is returned as tensors
   int threads = 0;                              ///< 0: as many as there are cores
 };

@@ -147,6 +147,8 @@ class Tokenizer {
   /// Throws Error(InvalidArgument) if the stride is not below what max_length leaves beside special tokens.
   void set_truncation(std::optional<Truncation> truncation);
   void set_padding(std::optional<Padding> padding);
+  /// Whether special tokens in a text are cut like other text instead of being found whole. Not part of tokenizer.json.
+  void set_encode_special_tokens(bool encode);
   /// Returns how many of them were new.
   std::size_t add_tokens(std::span<const AddedToken> tokens);
 

@@ -169,6 +169,7 @@ std::vector<AddedVocabulary::Part> AddedVocabulary::find_parts(std::string_view 
     const AddedToken* const found = find(id);
     if (found == nullptr) continue;
     const AddedToken& token = *found;
+    if (encodes_special_tokens_ && is_special(token.content)) continue;
     if (token.single_word) {
       std::size_t position = begin;
       if (begin > 0 && is_word_character(previous_character(text, position))) continue;

@@ -71,6 +71,9 @@ class AddedVocabulary {
   /// The same for a text that the normalizer leaves as it is, without the normalizing. Otherwise (`is_normalized` is
   /// false) nothing where tokens are to be found in normalized text.
   std::optional<std::vector<Part>> split_raw(std::string_view text, bool is_normalized) const;
+  /// Whether special tokens are left in the text.
+  void set_encode_special_tokens(bool encode) { encodes_special_tokens_ = encode; }
+  bool encodes_special_tokens() const { return encodes_special_tokens_; }
   bool finds_normalized() const { return !normalized_.empty(); }
 
  private:
@@ -85,6 +88,7 @@ class AddedVocabulary {
   std::vector<AddedToken> special_tokens_;
   std::vector<AddedToken> plain_tokens_;
   std::unordered_set<std::string> special_;
+  bool encodes_special_tokens_ = false;
 
   StringSet raw_;  ///< searched before normalization
   std::vector<std::uint32_t> raw_ids_;

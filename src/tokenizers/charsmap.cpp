@@ -74,26 +74,46 @@ Charsmap::Charsmap(std::string_view bytes) : bytes_(bytes) {
   if (!is_valid_utf8(replacements_)) fail("the replacements are not UTF-8");
 }
 
-std::optional<std::string_view> Charsmap::replacement_of(std::string_view text) const {
+template <typename Visit>
+void Charsmap::visit_matches(std::string_view text, Visit visit) const {
   std::size_t node = offset_of(units_[0]);
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte == 0) break;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if (byte == 0) return;
     node ^= byte;
-    if (node >= units_.size()) break;
+    if (node >= units_.size()) return;
     const std::uint32_t unit = units_[node];
-    if (label_of(unit) != byte) break;
+    if (label_of(unit) != byte) return;
     node ^= offset_of(unit);
     if (!has_leaf(unit)) continue;
-    if (node >= units_.size()) break;
+    if (node >= units_.size()) return;
     const std::size_t begin = value_of(units_[node]);
-    if (begin > replacements_.size()) break;
+    if (begin > replacements_.size()) return;
     const std::string_view rest = replacements_.substr(begin);
-    const std::string_view replacement = rest.substr(0, rest.find('\0'));
-    // An entry that points into the middle of a character is wrong, and no text.
-    return is_valid_utf8(replacement) ? std::optional(replacement) : std::nullopt;
+    if (!visit(Match{i + 1, rest.substr(0, rest.find('\0'))})) return;
   }
-  return std::nullopt;
+}
+
+std::optional<std::string_view> Charsmap::replacement_of(std::string_view text) const {
+  std::optional<std::string_view> found;
+  visit_matches(text, [&](const Match& match) {
+    // An entry that points into the middle of a character is wrong, and no text.
+    if (is_valid_utf8(match.replacement)) found = match.replacement;
+    return false;
+  });
+  return found;
+}
+
+std::optional<Charsmap::Match> Charsmap::longest_match(std::string_view text) const {
+  std::optional<Match> longest;
+  visit_matches(text, [&](const Match& match) {
+    longest = match;
+    return true;
+  });
+  if (!longest) return std::nullopt;
+  // A hostile map could end an entry, or begin a replacement, inside a character.
+  const bool ends_character = longest->size == text.size() || (text[longest->size] & 0xC0) != 0x80;
+  return ends_character && is_valid_utf8(longest->replacement) ? longest : std::nullopt;
 }
 
 void Charsmap::normalize(NormalizedString& target) const {
@@ -125,33 +145,42 @@ void Charsmap::normalize(NormalizedString& target) const {
 namespace {
 
 constexpr std::string_view kBase64Digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/// For characters that are no digits: a bit that no value has.
+constexpr std::uint32_t kNoDigit = 1U << 30;
+
+constexpr std::array<std::uint32_t, 256> base64_values() {
+  std::array<std::uint32_t, 256> values{};
+  values.fill(kNoDigit);
+  for (std::size_t i = 0; i < kBase64Digits.size(); ++i) {
+    values[static_cast<unsigned char>(kBase64Digits[i])] = static_cast<std::uint32_t>(i);
+  }
+  return values;
+}
+constexpr std::array<std::uint32_t, 256> kBase64Values = base64_values();
 
 }  // namespace
 
 std::string decode_base64(std::string_view text) {
-  std::array<int, 256> values;
-  values.fill(-1);
-  for (std::size_t i = 0; i < kBase64Digits.size(); ++i) {
-    values[static_cast<unsigned char>(kBase64Digits[i])] = static_cast<int>(i);
-  }
   std::size_t padding = 0;
   while (padding < 2 && text.ends_with('=')) {
     text.remove_suffix(1);
     ++padding;
   }
   if ((text.size() + padding) % 4 != 0) throw Error(ErrorKind::InvalidTokenizer, "invalid base64: wrong length");
-  std::string bytes;
-  bytes.reserve(text.size() / 4 * 3 + 2);
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const int value = values[static_cast<unsigned char>(c)];
-    if (value < 0) throw Error(ErrorKind::InvalidTokenizer, "invalid base64: character " + quote_json({&c, 1}));
-    bits = bits << 6 | static_cast<std::uint32_t>(value);
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      bytes += static_cast<char>(static_cast<unsigned char>(bits >> count & 0xFF));
+  std::string bytes(text.size() * 3 / 4, '\0');
+  const auto value = [&](std::size_t i) {
+    return i < text.size() ? kBase64Values[static_cast<unsigned char>(text[i])] : 0;
+  };
+  // A charsmap is a quarter of a megabyte: four digits at once.
+  std::size_t size = 0;
+  for (std::size_t i = 0; i < text.size(); i += 4) {
+    const std::uint32_t bits = value(i) << 18 | value(i + 1) << 12 | value(i + 2) << 6 | value(i + 3);
+    if (((value(i) | value(i + 1) | value(i + 2) | value(i + 3)) & kNoDigit) != 0) {
+      const std::size_t wrong = text.find_first_not_of(kBase64Digits, i);
+      throw Error(ErrorKind::InvalidTokenizer, "invalid base64: character " + quote_json(text.substr(wrong, 1)));
+    }
+    for (int shift = 16; shift >= 0 && size < bytes.size(); shift -= 8) {
+      bytes[size++] = static_cast<char>(static_cast<unsigned char>(bits >> shift & 0xFF));
     }
   }
   return bytes;

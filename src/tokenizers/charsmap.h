@@ -19,12 +19,24 @@ class Charsmap {
   /// The replacement of the shortest entry that a text begins with.
   std::optional<std::string_view> replacement_of(std::string_view text) const;
 
+  /// An entry that a text begins with.
+  struct Match {
+    std::size_t size = 0;  ///< bytes of the text
+    std::string_view replacement;
+  };
+  /// The longest entry that a text begins with, as sentencepiece itself chooses.
+  std::optional<Match> longest_match(std::string_view text) const;
+
   /// Replaces grapheme clusters below six bytes, and the characters of the others.
   void normalize(NormalizedString& target) const;
 
   const std::string& bytes() const { return bytes_; }
 
  private:
+  /// Calls visit(match) for each entry that a text begins with, the shortest first, until it returns false.
+  template <typename Visit>
+  void visit_matches(std::string_view text, Visit visit) const;
+
   std::string bytes_;
   std::vector<std::uint32_t> units_;
   std::string_view replacements_;  ///< in bytes_; each ends with a NUL

@@ -137,6 +137,26 @@ Tokens apply_within(const ReplaceNormalizer& step, Tokens tokens, std::size_t li
   return tokens;
 }
 
+Tokens apply(const BytesDecoder&, Tokens tokens) {
+  std::string bytes;
+  for (const std::string& token : tokens) {
+    std::size_t size = 0;
+    const char32_t character = token.empty() ? 0x100 : next_character(token, size);
+    if (character < 0x100 && size == token.size()) {
+      bytes += static_cast<char>(static_cast<unsigned char>(character));
+    } else {
+      bytes += token;  // one that was added
+    }
+  }
+  std::string text;
+  std::string_view rest = bytes;
+  for (std::size_t end = 0; !is_valid_utf8(rest, end); end = 0) {
+    text += rest.substr(0, end);
+    rest.remove_prefix(end + 1);
+  }
+  return {text.append(rest)};
+}
+
 Tokens apply(const FuseDecoder&, Tokens tokens) {
   std::string text;
   for (const std::string& token : tokens) text += token;
@@ -233,6 +253,7 @@ Json json_of(const ReplaceNormalizer& step) {
   return Json::Object{{"type", "Replace"}, {"pattern", to_json(step.pattern)}, {"content", step.content}};
 }
 
+Json json_of(const BytesDecoder&) { return Json::Object{{"type", "Bytes"}}; }
 Json json_of(const FuseDecoder&) { return Json::Object{{"type", "Fuse"}}; }
 
 Json json_of(const StripDecoder& step) {
@@ -280,6 +301,7 @@ Decoder read_decoder(const JsonField& field) {
   if (type == "Replace") {
     return {ReplaceNormalizer{.pattern = read_pattern(field.at("pattern")), .content = field.at("content").string()}};
   }
+  if (type == "Bytes") return {BytesDecoder{}};
   if (type == "Fuse") return {FuseDecoder{}};
   if (type == "Strip") {
     return {StripDecoder{.content = field.at("content").character(),
@@ -292,9 +314,10 @@ Decoder read_decoder(const JsonField& field) {
     for (const JsonField& element : field.at("decoders").elements()) sequence.decoders.push_back(read_decoder(element));
     return {std::move(sequence)};
   }
-  field.at("type").fail("unknown decoder " + quote_json(type) +
-                        "; known ones: BPEDecoder, ByteFallback, ByteLevel, CTC, Fuse, Metaspace, Replace, Sequence, "
-                        "Strip, WordPiece");
+  field.at("type").fail(
+      "unknown decoder " + quote_json(type) +
+      "; known ones: BPEDecoder, ByteFallback, ByteLevel, Bytes, CTC, Fuse, Metaspace, Replace, Sequence, "
+      "Strip, WordPiece");
 }
 
 Json to_json(const Decoder& decoder) {

@@ -33,6 +33,8 @@ struct CtcDecoder {
 
 struct FuseDecoder {};
 struct ByteFallbackDecoder {};
+/// Of our own: each token is the character of a byte's number. What is no UTF-8 together is left out.
+struct BytesDecoder {};
 
 struct StripDecoder {
   char32_t content = U' ';
@@ -46,7 +48,7 @@ struct DecoderSequence {
 
 struct Decoder {
   std::variant<BpeDecoder, ByteLevelPreTokenizer, WordPieceDecoder, Metaspace, CtcDecoder, ReplaceNormalizer,
-               FuseDecoder, StripDecoder, ByteFallbackDecoder, DecoderSequence>
+               FuseDecoder, StripDecoder, ByteFallbackDecoder, BytesDecoder, DecoderSequence>
       step;
 };
 

@@ -20,7 +20,8 @@ struct Token {
   bool operator==(const Token&) const = default;
 };
 
-/// "model" of tokenizer.json: WordPiece, BPE, Unigram or WordLevel. Immutable, so any number of threads may use it.
+/// "model" of tokenizer.json: WordPiece, BPE, Unigram or WordLevel; or one of those that transformers has in Python
+/// alone: Marian, Bytes. Immutable, so any number of threads may use it.
 class Model {
  public:
   virtual ~Model() = default;

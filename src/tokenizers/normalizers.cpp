@@ -75,6 +75,8 @@ void apply(const PrependNormalizer& step, NormalizedString& target) { prepend(ta
 
 void apply(const PrecompiledNormalizer& step, NormalizedString& target) { step.charsmap->normalize(target); }
 
+void apply(const SentencePieceNormalizer& step, NormalizedString& target) { step.normalize(target); }
+
 void apply(const LowercaseNormalizer&, NormalizedString& target) { lowercase(target); }
 
 void apply(const StripAccentsNormalizer&, NormalizedString& target) {
@@ -130,6 +132,14 @@ Json json_of(const PrecompiledNormalizer& step) {
   return Json::Object{{"type", "Precompiled"}, {"precompiled_charsmap", encode_base64(step.charsmap->bytes())}};
 }
 
+Json json_of(const SentencePieceNormalizer& step) {
+  return Json::Object{{"type", "SentencePiece"},
+                      {"precompiled_charsmap", step.charsmap ? Json(encode_base64(step.charsmap->bytes())) : Json()},
+                      {"add_dummy_prefix", step.add_dummy_prefix},
+                      {"remove_extra_whitespaces", step.remove_extra_whitespaces},
+                      {"keep_language_code", step.keep_language_code}};
+}
+
 Json json_of(const LowercaseNormalizer&) { return Json::Object{{"type", "Lowercase"}}; }
 Json json_of(const StripAccentsNormalizer&) { return Json::Object{{"type", "StripAccents"}}; }
 Json json_of(const NmtNormalizer&) { return Json::Object{{"type", "Nmt"}}; }
@@ -141,13 +151,12 @@ Json json_of(const NormalizerSequence& step) {
   return Json::Object{{"type", "Sequence"}, {"normalizers", std::move(normalizers)}};
 }
 
-PrecompiledNormalizer read_precompiled(const JsonField& field) {
-  const JsonField charsmap = field.at("precompiled_charsmap");
-  const std::string& text = charsmap.string();
+std::shared_ptr<const Charsmap> read_charsmap(const JsonField& field) {
+  const std::string& text = field.string();
   try {
-    return {std::make_shared<const Charsmap>(decode_base64(text))};
+    return std::make_shared<const Charsmap>(decode_base64(text));
   } catch (const Error& error) {
-    charsmap.fail(error.what());
+    field.fail(error.what());
   }
 }
 
@@ -185,7 +194,14 @@ Normalizer read_normalizer(const JsonField& field) {
     return {ReplaceNormalizer{.pattern = read_pattern(field.at("pattern")), .content = field.at("content").string()}};
   }
   if (type == "Prepend") return {PrependNormalizer{.prepend = field.at("prepend").string()}};
-  if (type == "Precompiled") return {read_precompiled(field)};
+  if (type == "Precompiled") return {PrecompiledNormalizer{read_charsmap(field.at("precompiled_charsmap"))}};
+  if (type == "SentencePiece") {
+    const std::optional<JsonField> charsmap = field.find("precompiled_charsmap");
+    return {SentencePieceNormalizer{.charsmap = charsmap ? read_charsmap(*charsmap) : nullptr,
+                                    .add_dummy_prefix = field.at("add_dummy_prefix").boolean(),
+                                    .remove_extra_whitespaces = field.at("remove_extra_whitespaces").boolean(),
+                                    .keep_language_code = field.at("keep_language_code").boolean()}};
+  }
   if (type == "Lowercase") return {LowercaseNormalizer{}};
   if (type == "StripAccents") return {StripAccentsNormalizer{}};
   if (type == "Nmt") return {NmtNormalizer{}};
@@ -199,7 +215,7 @@ Normalizer read_normalizer(const JsonField& field) {
   }
   field.at("type").fail("unknown normalizer " + quote_json(type) +
                         "; known ones: BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, "
-                        "Prepend, Replace, Sequence, Strip, StripAccents");
+                        "Prepend, Replace, SentencePiece, Sequence, Strip, StripAccents");
 }
 
 Json to_json(const Normalizer& normalizer) {

@@ -11,8 +11,9 @@
 #include "tokenizers/json_field.h"
 #include "tokenizers/normalized_string.h"
 #include "tokenizers/pattern.h"
+#include "tokenizers/sentencepiece_normalizer.h"
 
-/// "normalizer" of tokenizer.json. The names are those of its "type".
+/// "normalizer" of tokenizer.json. The names are those of its "type"; SentencePiece is one of our own.
 namespace onnxport::tokenizers {
 
 struct Normalizer;
@@ -59,8 +60,8 @@ struct NormalizerSequence {
 
 struct Normalizer {
   std::variant<BertNormalizer, UnicodeNormalizer, StripNormalizer, ReplaceNormalizer, PrependNormalizer,
-               PrecompiledNormalizer, LowercaseNormalizer, StripAccentsNormalizer, NmtNormalizer, ByteLevelNormalizer,
-               NormalizerSequence>
+               PrecompiledNormalizer, SentencePieceNormalizer, LowercaseNormalizer, StripAccentsNormalizer,
+               NmtNormalizer, ByteLevelNormalizer, NormalizerSequence>
       step;
 };
 

@@ -96,6 +96,13 @@ class Binder {
         if (token != nullptr && !token->is_null()) tokens.push_back(*token);
       }
       set_additional(std::move(tokens));
+    } else if (name == "ByT5Tokenizer") {
+      const std::int64_t extra_ids = count("extra_ids");
+      if (!has_additional()) {
+        const std::vector<std::string> tokens = numbered("<extra_id_", 0, extra_ids);
+        set_additional(Json::Array(tokens.begin(), tokens.end()));
+      }
+      arguments_.set("extra_ids", 0);  // as its constructor hands it on
     } else if (name == "SplinterTokenizer" && is_fast_) {
       const Json* question = arguments_.find("question_token");
       set_additional({question != nullptr ? *question : Json("[QUESTION]")});

@@ -17,7 +17,7 @@ struct ClassConstructor {
   Json wrapped;                       ///< object: flags of the AddedToken that a string given for a name becomes
 };
 
-/// A tokenizer class that has a fast version.
+/// A tokenizer class that has a fast version, or one of those of slow_only.h (update "slow_only").
 struct PretrainedClass {
   std::string name;                         ///< without "Fast": "BertTokenizer"
   std::string vocab_file;                   ///< "vocab.txt"; empty if the class has none

@@ -13,6 +13,7 @@
 #include "tokenizers/pretrained_arguments.h"
 #include "tokenizers/pretrained_document.h"
 #include "tokenizers/pretrained_tokenizer.h"
+#include "tokenizers/slow_only.h"
 
 namespace onnxport {
 namespace {
@@ -303,9 +304,10 @@ class Loader {
         class_(class_of(directory, config_)) {}
 
   PretrainedState load() {
+    const bool is_slow_only = class_.has_update("slow_only");
     const fs::path tokenizer_file = directory_ / fast_tokenizer_file();
     std::optional<TokenizerDocument> document;
-    if (fs::exists(tokenizer_file)) document.emplace(read_text(tokenizer_file));
+    if (!is_slow_only && fs::exists(tokenizer_file)) document.emplace(read_text(tokenizer_file));
     file_arguments_ = FileArgumentsReader(directory_, config_).read(document ? &*document : nullptr);
     fast_ = bind_arguments(class_, true, file_arguments_.kwargs, config_file_.string());
     kwargs_ = fast_.init_kwargs;
@@ -313,7 +315,11 @@ class Loader {
     if (kwargs_.find("add_prefix_space") == nullptr) add_prefix_space_ = Json(false);
 
     std::vector<AddedToken> converted_tokens;
-    if (!document || must_convert()) {
+    if (is_slow_only) {
+      slow_only_ = convert_slow_only(slow_tokenizer(directory_, fast_));
+      document.emplace(slow_only_->source.to_json());
+      origin_ = directory_.string();
+    } else if (!document || must_convert()) {
       ConvertedTokenizer converted = convert(document.has_value());
       converted_tokens = std::move(converted.added_tokens);
       document.emplace(converted.to_json());
@@ -331,6 +337,7 @@ class Loader {
     std::vector<AddedToken> more_tokens = tokens_to_add(tokenizer);
     if (!more_tokens.empty()) tokenizer.add_tokens(more_tokens);
     resolve_normalized();
+    if (is_slow_only) return finish_slow_only(std::move(tokenizer), more_tokens, *document);
 
     update_components(*document, tokenizer);
     if (document->is_changed()) {
@@ -416,25 +423,32 @@ class Loader {
 
   ConvertedTokenizer convert(bool has_tokenizer_file) {
     if (!class_.slow) required_file("", has_tokenizer_file);
-    SlowTokenizer slow;
-    slow.class_name = class_.name;
-    slow.vocab_file = required_file(class_.vocab_file, has_tokenizer_file);
-    if (!class_.merges_file.empty()) slow.merges_file = required_file(class_.merges_file, has_tokenizer_file);
-    // Only a slow tokenizer that was read from its files knows the tokens that these add.
+    const fs::path vocab_file = required_file(class_.vocab_file, has_tokenizer_file);
+    const fs::path merges_file =
+        class_.merges_file.empty() ? fs::path() : required_file(class_.merges_file, has_tokenizer_file);
     const BoundArguments bound =
         bind_arguments(class_, false, has_tokenizer_file ? kwargs_ : file_arguments_.kwargs, config_file_.string());
-    if (!has_tokenizer_file) {
-      for (const auto& [id, token] : file_arguments_.added_tokens) {
-        slow.added_tokens.emplace(id, token.find("content")->string());
-      }
-    }
-    slow.arguments = bound.all;
-    const Json* side = find_value(bound.all, "padding_side");
-    slow.pads_left = side != nullptr && side->is_string() ? side->string() == "left" : class_.pads_left;
+    SlowTokenizer slow = slow_tokenizer(vocab_file, bound);
+    slow.merges_file = merges_file;
+    // Only a slow tokenizer that was read from its files knows the tokens that these add.
+    if (has_tokenizer_file) slow.added_tokens.clear();
     ConvertedTokenizer converted = convert_slow_tokenizer(slow);
     const Json slow_kwargs = deep_copy(bound.init_kwargs);
     for (const auto& [name, value] : slow_kwargs.object()) kwargs_.set(name, value);
     return converted;
+  }
+
+  SlowTokenizer slow_tokenizer(fs::path vocab_file, const BoundArguments& bound) const {
+    SlowTokenizer slow;
+    slow.class_name = class_.name;
+    slow.vocab_file = std::move(vocab_file);
+    for (const auto& [id, token] : file_arguments_.added_tokens) {
+      slow.added_tokens.emplace(id, token.find("content")->string());
+    }
+    slow.arguments = bound.all;
+    const Json* side = find_value(bound.all, "padding_side");
+    slow.pads_left = side != nullptr && side->is_string() ? side->string() == "left" : class_.pads_left;
+    return slow;
   }
 
   void set_default(std::string_view name, Json value) {
@@ -818,6 +832,18 @@ class Loader {
     return names;
   }
 
+  PretrainedState finish_slow_only(Tokenizer tokenizer, const std::vector<AddedToken>& added_tokens,
+                                   const TokenizerDocument& document) {
+    PretrainedState state = finish(std::move(tokenizer), document);
+    if (slow_only_->target) {
+      state.target = Tokenizer::from_json(slow_only_->target->to_json(), directory_.string());
+      state.target->add_tokens(added_tokens);
+    }
+    state.tokens_to_string = std::move(slow_only_->tokens_to_string);
+    state.vocabulary_files = std::move(slow_only_->vocabulary_files);
+    return state;
+  }
+
   PretrainedState finish(Tokenizer tokenizer, const TokenizerDocument& document) {
     Tokenizer backend = tokenizer;
     backend.set_truncation(std::nullopt);
@@ -836,9 +862,7 @@ class Loader {
     result.padding_side = side_argument("padding_side", class_.pads_left);
     result.truncation_side = side_argument("truncation_side", false);
     result.clean_up_tokenization_spaces = kwargs_flag("clean_up_tokenization_spaces");
-    if (kwargs_flag("split_special_tokens")) {
-      fail(config_file_, "\"split_special_tokens\" true is not supported: special tokens are always kept whole");
-    }
+    result.split_special_tokens = kwargs_flag("split_special_tokens");
     result.pad_token_type_id = class_.pad_token_type_id;
     if (class_.name == "CLIPTokenizer") result.end_of_word_suffix = end_of_word_suffix(document);
     if (class_.name == "WhisperTokenizer") {
@@ -875,6 +899,7 @@ class Loader {
   Json source_language_;
   std::vector<std::pair<std::string, Json>> special_tokens_;
   Json extra_special_tokens_;
+  std::optional<SlowOnlyTokenizer> slow_only_;
 };
 
 }  // namespace

@@ -78,6 +78,10 @@ class Saver {
     const fs::path map = write("special_tokens_map.json", python_json(special_tokens_map_json()));
     files_ = {config, map};
     write_chat_templates();
+    if (state_.is_slow_only()) {
+      write_slow_only_files();
+      return std::move(files_);
+    }
     if (state_.pretrained_class->slow && can_save_slow()) write_slow_files();
     const fs::path tokenizer = directory_ / "tokenizer.json";
     state_.tokenizer.save(tokenizer);
@@ -146,7 +150,7 @@ class Saver {
     }
     config = as_saved(config, true);
 
-    const std::string suffix = can_save_slow() ? "" : "Fast";
+    const std::string suffix = state_.is_slow_only() || can_save_slow() ? "" : "Fast";
     config.set("tokenizer_class", state_.class_name + suffix);
     config = sorted(config);
     Json added = Json::Object{};  // in the order of ids, not of their digits
@@ -188,23 +192,36 @@ class Saver {
     }
   }
 
-  void write_slow_files() {
+  void write_added_tokens() {
     const std::size_t vocabulary_size = state_.tokenizer.vocabulary_size(false);
     Json added = Json::Object{};
     for (const AddedToken& token : state_.tokenizer.added_tokens()) {
       if (token.id >= vocabulary_size) added.set(token.content, Json(static_cast<std::int64_t>(token.id)));
     }
     if (!added.object().empty()) write("added_tokens.json", python_json(sorted(added)));
+  }
 
+  void copy_vocabulary(const fs::path& source, const fs::path& name) {
+    const fs::path target = directory_ / name;
+    std::error_code error;
+    if (!fs::equivalent(source, target, error)) {
+      fs::copy_file(source, target, fs::copy_options::overwrite_existing, error);
+      if (error) throw Error(ErrorKind::OutputFailed, "cannot write " + target.string() + ": " + error.message());
+    }
+    files_.push_back(target);
+  }
+
+  void write_slow_only_files() {
+    write_added_tokens();
+    for (const fs::path& file : state_.vocabulary_files) copy_vocabulary(file, file.filename());
+    files_.push_back(directory_ / "added_tokens.json");
+  }
+
+  void write_slow_files() {
+    write_added_tokens();
     const std::string& vocab_file = state_.pretrained_class->vocab_file;
     if (vocab_file.ends_with(".model")) {
-      const fs::path target = directory_ / vocab_file;
-      std::error_code error;
-      if (!fs::equivalent(state_.vocab_file, target, error)) {
-        fs::copy_file(state_.vocab_file, target, fs::copy_options::overwrite_existing, error);
-        if (error) throw Error(ErrorKind::OutputFailed, "cannot write " + target.string() + ": " + error.message());
-      }
-      files_.push_back(target);
+      copy_vocabulary(state_.vocab_file, vocab_file);
     } else {
       write_model_files();
     }

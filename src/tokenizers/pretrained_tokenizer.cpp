@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <set>
+#include <utility>
 
 #include "onnxport/error.h"
 #include "tokenizers/convert.h"
+#include "tokenizers/pretrained_arguments.h"
 #include "tokenizers/pretrained_text.h"
 
 namespace onnxport {
@@ -89,6 +92,35 @@ std::vector<std::string> names_of(const tokenizers::PretrainedState& state, cons
   return names;
 }
 
+/// With vocabularies of their own for source and target, added tokens have the source's ids in both.
+void use_ids_of_source(const tokenizers::PretrainedState& state, std::span<Encoding> encodings) {
+  std::map<std::uint32_t, std::uint32_t> source_ids;
+  for (const AddedToken& token : state.target->added_tokens()) {
+    const auto id = state.backend.token_to_id(token.content);
+    if (id && *id != token.id) source_ids.emplace(token.id, *id);
+  }
+  if (source_ids.empty()) return;
+  for (Encoding& encoding : encodings) {
+    for (std::uint32_t& id : encoding.ids) {
+      if (const auto found = source_ids.find(id); found != source_ids.end()) id = found->second;
+    }
+  }
+}
+
+/// MarianTokenizer.get_special_tokens_mask(): special tokens that the text has count, too, but for the unknown one.
+void mark_special_tokens(const tokenizers::PretrainedState& state, std::span<Encoding> encodings) {
+  std::set<std::uint32_t> special_ids;
+  for (const std::string& token : state.all_special_tokens()) special_ids.insert(state.token_to_id(token).value_or(0));
+  if (const Json* unknown = state.special_token("unk_token")) {
+    if (const auto id = state.token_to_id(tokenizers::token_content(*unknown).value_or(""))) special_ids.erase(*id);
+  }
+  for (Encoding& encoding : encodings) {
+    for (std::size_t i = 0; i < encoding.size(); ++i) {
+      if (special_ids.contains(encoding.ids[i])) encoding.special_tokens_mask[i] = 1;
+    }
+  }
+}
+
 template <typename Input>
 BatchEncoding encode(const tokenizers::PretrainedState& state, std::span<const Input> inputs,
                      const TokenizerCallOptions& options) {
@@ -96,7 +128,13 @@ BatchEncoding encode(const tokenizers::PretrainedState& state, std::span<const I
     fail(state.class_name + " needs the boxes or paths of its words, which onnxport has no argument for");
   }
   const CallSettings settings = settings_of(state, options);
-  Tokenizer tokenizer = state.backend;
+  if (options.as_target && state.pretrained_class->has_update("source_language")) {
+    fail(state.class_name + " marks the target language with \"tgt_lang\", which onnxport does not switch to");
+  }
+  Tokenizer tokenizer = options.as_target && state.target ? *state.target : state.backend;
+  tokenizer.set_encode_special_tokens(state.is_slow_only()
+                                          ? state.split_special_tokens  // the call's argument is lost in Python
+                                          : options.split_special_tokens.value_or(state.split_special_tokens));
   if (settings.truncation) tokenizer.set_truncation(settings.truncation);
   if (settings.padding) tokenizer.set_padding(settings.padding);
   EncodeOptions encode_options{
@@ -105,6 +143,8 @@ BatchEncoding encode(const tokenizers::PretrainedState& state, std::span<const I
     encode_options.fields = EncodingFields::Offsets;
   }
   std::vector<Encoding> encodings = tokenizer.encode_batch(inputs, encode_options);
+  if (options.as_target && state.target) use_ids_of_source(state, encodings);
+  if (state.class_name == "MarianTokenizer" && options.add_special_tokens) mark_special_tokens(state, encodings);
 
   std::vector<Encoding> rows;
   std::vector<std::size_t> samples;
@@ -122,6 +162,28 @@ BatchEncoding encode(const tokenizers::PretrainedState& state, std::span<const I
     }
   }
   return BatchEncoding(std::move(rows), names_of(state, options), std::move(samples));
+}
+
+/// ByT5Tokenizer adds no end to a text that has one, which takes the whitespace around it.
+std::string_view without_end(const tokenizers::PretrainedState& state, std::string_view text) {
+  const Json* token = state.special_token("eos_token");
+  if (token == nullptr) return text;
+  const AddedToken end = tokenizers::to_added_token(*token, true);
+  const std::string_view stripped = end.rstrip ? tokenizers::python_rstrip(text) : text;
+  if (end.content.empty() || !stripped.ends_with(end.content)) return text;
+  const std::string_view rest = stripped.substr(0, stripped.size() - end.content.size());
+  return end.lstrip ? tokenizers::python_rstrip(rest) : rest;
+}
+
+BatchEncoding encode_texts(const tokenizers::PretrainedState& state, std::vector<TextInput> inputs,
+                           const TokenizerCallOptions& options) {
+  if (state.class_name == "ByT5Tokenizer" && options.add_special_tokens && !state.split_special_tokens) {
+    for (TextInput& input : inputs) {
+      input.text = without_end(state, input.text);
+      if (input.pair) input.pair = without_end(state, *input.pair);
+    }
+  }
+  return encode(state, std::span<const TextInput>(inputs), options);
 }
 
 /// Given one text, CodeLlamaTokenizer takes a second one, or what stands behind "<FILL_ME>", for the end of a text
@@ -219,8 +281,58 @@ Json PretrainedState::special_tokens_map() const {
 
 std::optional<std::uint32_t> PretrainedState::token_to_id(std::string_view token) const {
   if (const auto id = backend.token_to_id(token)) return id;
+  if (class_name == "ByT5Tokenizer") return std::nullopt;  // a token is a byte, or is none
   const Json* unknown = special_token("unk_token");
   return unknown != nullptr ? backend.token_to_id(token_content(*unknown).value_or("")) : std::nullopt;
+}
+
+std::string decode_slow_only(const PretrainedState& state, std::span<const std::uint32_t> ids,
+                             bool skip_special_tokens) {
+  const Tokenizer& tokenizer = state.target ? *state.target : state.backend;
+  const std::vector<std::string> special_list = state.all_special_tokens();
+  const std::set<std::string> special_tokens(special_list.begin(), special_list.end());
+  const Json* unknown = state.special_token("unk_token");
+  const std::size_t vocabulary_size = tokenizer.vocabulary_size(false);
+  const auto stands_alone = [&](const std::string& token) {
+    if (!special_tokens.contains(token)) {
+      return std::ranges::any_of(tokenizer.added_tokens(),
+                                 [&](const AddedToken& added) { return added.content == token; });
+    }
+    const Json* additional = state.special_token("additional_special_tokens");
+    return additional != nullptr && tokenizer.token_to_id(token).value_or(0) >= vocabulary_size &&
+           std::ranges::any_of(additional->array(), [&](const Json& added) { return token_content(added) == token; });
+  };
+
+  std::string text;
+  bool is_first = true;
+  const auto append = [&](std::string_view part) {
+    text.append(std::exchange(is_first, false) ? "" : " ").append(part);
+  };
+  std::vector<std::string> tokens;
+  const auto flush = [&](bool keep_empty) {
+    if (tokens.empty()) return;
+    const std::string part = state.tokens_to_string(tokens, special_tokens);
+    if (keep_empty || !part.empty()) append(part);
+    tokens.clear();
+  };
+  for (const std::uint32_t id : ids) {
+    // Added tokens have the source's ids, even where the target has a vocabulary of its own.
+    std::optional<std::string> token;
+    const std::span<const AddedToken> added = state.backend.added_tokens();
+    if (const auto found = std::ranges::find(added, id, &AddedToken::id); found != added.end()) token = found->content;
+    if (!token) token = tokenizer.id_to_token(id);
+    // ByT5Tokenizer has no word for an id that is no byte's: it is left out, where Python fails.
+    if (!token && state.class_name != "ByT5Tokenizer" && unknown != nullptr) token = token_content(*unknown);
+    if (!token || (skip_special_tokens && special_tokens.contains(*token))) continue;
+    if (stands_alone(*token)) {
+      flush(false);
+      append(*token);
+    } else {
+      tokens.push_back(std::move(*token));
+    }
+  }
+  flush(true);
+  return text;
 }
 
 }  // namespace tokenizers
@@ -231,38 +343,36 @@ PreTrainedTokenizer::PreTrainedTokenizer(std::shared_ptr<Implementation> impleme
     : implementation_(std::move(implementation)) {}
 
 PreTrainedTokenizer AutoTokenizer::from_pretrained(const std::filesystem::path& model, const HubOptions& hub) {
-  std::filesystem::path directory = model;
-  std::error_code error;
-  if (!std::filesystem::exists(model, error) && is_model_id(model.string())) {
-    const auto select = [&](const std::vector<HubFile>& files) { return select_tokenizer_files(files, hub.subfolder); };
-    directory = download_model(model.string(), select, hub);
-  }
-  return PreTrainedTokenizer(
-      std::make_shared<PreTrainedTokenizer::Implementation>(tokenizers::load_pretrained(directory)));
+  const auto select = [&](const std::vector<HubFile>& files) { return select_tokenizer_files(files, hub.subfolder); };
+  return PreTrainedTokenizer(std::make_shared<PreTrainedTokenizer::Implementation>(
+      tokenizers::load_pretrained(resolve_model(model, select, hub))));
 }
 
 BatchEncoding PreTrainedTokenizer::operator()(std::string_view text, const TokenizerCallOptions& options) const {
   refuse_infilling(*implementation_, text, {});
-  const TextInput input{text};
-  return encode(*implementation_, std::span<const TextInput>(&input, 1), options);
+  return encode_texts(*implementation_, {TextInput{text}}, options);
 }
 
 BatchEncoding PreTrainedTokenizer::operator()(std::string_view text, std::string_view text_pair,
                                               const TokenizerCallOptions& options) const {
   refuse_infilling(*implementation_, text, text_pair);
   TextInput input{text};
-  if (!text_pair.empty()) input.pair = text_pair;  // as transformers takes an empty one
-  return encode(*implementation_, std::span<const TextInput>(&input, 1), options);
+  // As transformers takes an empty one.
+  if (!text_pair.empty() || implementation_->is_slow_only()) input.pair = text_pair;
+  return encode_texts(*implementation_, {input}, options);
 }
 
 BatchEncoding PreTrainedTokenizer::operator()(std::span<const std::string> texts,
                                               const TokenizerCallOptions& options) const {
-  return encode(*implementation_, texts, options);
+  std::vector<TextInput> inputs;
+  inputs.reserve(texts.size());
+  for (const std::string& text : texts) inputs.push_back({text});
+  return encode_texts(*implementation_, std::move(inputs), options);
 }
 
 BatchEncoding PreTrainedTokenizer::operator()(std::span<const TextInput> inputs,
                                               const TokenizerCallOptions& options) const {
-  return encode(*implementation_, inputs, options);
+  return encode_texts(*implementation_, {inputs.begin(), inputs.end()}, options);
 }
 
 BatchEncoding PreTrainedTokenizer::operator()(std::span<const WordsInput> inputs,
@@ -281,7 +391,8 @@ std::string PreTrainedTokenizer::decode(std::span<const std::uint32_t> ids, bool
   const tokenizers::PretrainedState& state = *implementation_;
   const bool is_whisper = state.class_name == "WhisperTokenizer";
   if (is_whisper && skip_special_tokens) ids = without_prompt(state, ids);
-  std::string text = state.backend.decode(ids, skip_special_tokens);
+  std::string text = state.is_slow_only() ? tokenizers::decode_slow_only(state, ids, skip_special_tokens)
+                                          : state.backend.decode(ids, skip_special_tokens);
   if (!state.end_of_word_suffix.empty()) {
     text = tokenizers::replace_all(std::move(text), state.end_of_word_suffix, " ");
     text = std::string(tokenizers::python_strip(text));

@@ -11,6 +11,7 @@
 
 #include "onnxport/auto_tokenizer.h"
 #include "tokenizers/pretrained_class.h"
+#include "tokenizers/slow_only.h"
 
 namespace onnxport {
 
@@ -43,6 +44,12 @@ struct PretrainedState {
   std::string end_of_word_suffix;    ///< that CLIPTokenizer takes out of decoded text
   Json whisper_normalizer;           ///< normalizer.json, which is only kept to be saved
   std::filesystem::path vocab_file;  ///< the sentencepiece model that save_pretrained copies; empty if there is none
+  bool split_special_tokens = false;
+
+  // Of classes without a fast version.
+  TokensToString tokens_to_string;  ///< empty for others
+  std::optional<Tokenizer> target;  ///< of text_target, where that is tokenized otherwise
+  std::vector<std::filesystem::path> vocabulary_files;
 
   /// nullptr if it is not set.
   const Json* special_token(std::string_view attribute) const;
@@ -51,7 +58,12 @@ struct PretrainedState {
   /// special_tokens_map: attributes that are set, tokens as text.
   Json special_tokens_map() const;
   std::optional<std::uint32_t> token_to_id(std::string_view token) const;
+  bool is_slow_only() const { return static_cast<bool>(tokens_to_string); }
 };
+
+/// PreTrainedTokenizer._decode() of a class without a fast version, but for clean_up_tokenization_spaces.
+std::string decode_slow_only(const PretrainedState& state, std::span<const std::uint32_t> ids,
+                             bool skip_special_tokens);
 
 /// The names that SpecialTokensMixin knows, in its order.
 inline constexpr std::string_view kSpecialTokenAttributes[] = {

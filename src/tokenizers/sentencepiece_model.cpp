@@ -17,8 +17,19 @@ namespace {
 // Fields of sentencepiece_model.proto that are read; others are skipped.
 enum class ModelProto : std::uint32_t { pieces = 1, trainer_spec = 2, normalizer_spec = 3 };
 enum class SentencePieceProto : std::uint32_t { piece = 1, score = 2, type = 3 };
-enum class TrainerSpec : std::uint32_t { model_type = 3, byte_fallback = 35, unk_id = 40, unk_piece = 45 };
-enum class NormalizerSpec : std::uint32_t { precompiled_charsmap = 2 };
+enum class TrainerSpec : std::uint32_t {
+  model_type = 3,
+  treat_whitespace_as_suffix = 24,
+  byte_fallback = 35,
+  unk_id = 40,
+  unk_surface = 44,
+  unk_piece = 45
+};
+enum class NormalizerSpec : std::uint32_t {
+  precompiled_charsmap = 2,
+  add_dummy_prefix = 3,
+  remove_extra_whitespaces = 4
+};
 
 using protobuf::as_bytes;
 using protobuf::as_fixed32;
@@ -106,6 +117,12 @@ class Reader {
         case as_varint(TrainerSpec::unk_id):
           model_.unk_id = message.get_int32();
           break;
+        case as_varint(TrainerSpec::treat_whitespace_as_suffix):
+          model_.treat_whitespace_as_suffix = message.get_bool();
+          break;
+        case as_bytes(TrainerSpec::unk_surface):
+          model_.unk_surface = text(message.get_view(), "trainer_spec.unk_surface");
+          break;
         case as_bytes(TrainerSpec::unk_piece):
           model_.unk_piece = text(message.get_view(), "trainer_spec.unk_piece");
           break;
@@ -120,6 +137,12 @@ class Reader {
       switch (message.tag_and_type()) {
         case as_bytes(NormalizerSpec::precompiled_charsmap):
           model_.precompiled_charsmap = message.get_string();
+          break;
+        case as_varint(NormalizerSpec::add_dummy_prefix):
+          model_.add_dummy_prefix = message.get_bool();
+          break;
+        case as_varint(NormalizerSpec::remove_extra_whitespaces):
+          model_.remove_extra_whitespaces = message.get_bool();
           break;
         default:
           message.skip();

@@ -26,7 +26,11 @@ struct SentencePieceModel {
   bool byte_fallback = false;
   std::int32_t unk_id = 0;
   std::string unk_piece = "<unk>";
-  std::string precompiled_charsmap;  ///< raw bytes; empty if the model normalizes nothing
+  std::string unk_surface = " \u2047 ";  ///< what the unknown piece reads as
+  std::string precompiled_charsmap;      ///< raw bytes; empty if the model normalizes nothing
+  bool add_dummy_prefix = true;
+  bool remove_extra_whitespaces = true;
+  bool treat_whitespace_as_suffix = false;
 };
 
 /// Reads a model from its bytes. Throws Error(InvalidTokenizer) that begins with `origin`: what is no such message, has

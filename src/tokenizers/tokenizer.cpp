@@ -254,6 +254,15 @@ void Tokenizer::set_padding(std::optional<Padding> padding) {
   implementation_ = std::move(changed);
 }
 
+void Tokenizer::set_encode_special_tokens(bool encode) {
+  if (implementation_->added->encodes_special_tokens() == encode) return;
+  auto changed = std::make_shared<Implementation>(*implementation_);
+  auto added = std::make_shared<tokenizers::AddedVocabulary>(*implementation_->added);
+  added->set_encode_special_tokens(encode);
+  changed->added = std::move(added);
+  implementation_ = std::move(changed);
+}
+
 std::size_t Tokenizer::add_tokens(std::span<const AddedToken> tokens) {
   tokenizers::AddedVocabulary added = *implementation_->added;
   const std::size_t count = added.add(tokens, implementation_->model(), implementation_->normalizer());

@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/temporary_directory.h"
 #include "onnxport/auto_tokenizer.h"
 #include "tokenizers/sentencepiece_model.h"
 
@@ -27,14 +28,6 @@ std::string read_file(const fs::path& path) {
 
 class AutoTokenizerError : public testing::Test {
  protected:
-  AutoTokenizerError() {
-    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-    directory_ = fs::path(testing::TempDir()) / (std::string("onnxport_") + info->name());
-    fs::remove_all(directory_);
-    fs::create_directories(directory_);
-  }
-  ~AutoTokenizerError() override { fs::remove_all(directory_); }
-
   void write(const std::string& name, const std::string& text) {
     std::ofstream(directory_ / name, std::ios::binary) << text;
   }
@@ -61,12 +54,18 @@ class AutoTokenizerError : public testing::Test {
     EXPECT_EQ(text.find('\n'), std::string::npos) << text;
   }
 
-  fs::path directory_;
+  const TemporaryDirectory temporary_;
+  const fs::path directory_ = temporary_.path();
 };
 
 TEST_F(AutoTokenizerError, NoDirectory) {
-  directory_ /= "absent";
-  expect_message({"absent", "is not a directory"});
+  try {
+    AutoTokenizer::from_pretrained(directory_ / "absent");
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::InvalidCheckpoint);
+    EXPECT_NE(std::string(error.what()).find("absent\" is not a directory"), std::string::npos) << error.what();
+  }
 }
 
 TEST_F(AutoTokenizerError, EmptyDirectory) { expect_message({"has no tokenizer", "tokenizer.json", "config.json"}); }
@@ -86,8 +85,41 @@ TEST_F(AutoTokenizerError, UnknownClassNamesNearOnes) {
 }
 
 TEST_F(AutoTokenizerError, ClassesWithoutAFastVersion) {
-  write("tokenizer_config.json", R"({"tokenizer_class": "ByT5Tokenizer"})");
-  expect_message({"ByT5Tokenizer", "no fast version"});
+  write("tokenizer_config.json", R"({"tokenizer_class": "XLMTokenizer"})");
+  expect_message({"XLMTokenizer", "no fast version"});
+}
+
+TEST_F(AutoTokenizerError, MarianWantsTwoUnigramModelsAndAVocabulary) {
+  write("tokenizer_config.json", R"({"tokenizer_class": "MarianTokenizer"})");
+  expect_message({"vocab.json"});
+  copy("marian", "vocab.json");
+  expect_message({"source.spm"});
+  copy("marian", "source.spm");
+  expect_message({"target.spm"});
+  fs::copy_file(kFixtures / "nllb/sentencepiece.bpe.model", directory_ / "target.spm");
+  expect_message({"target.spm", "Unigram"});
+  copy("marian", "target.spm");
+  EXPECT_NO_THROW(AutoTokenizer::from_pretrained(directory_));
+  write("vocab.json", R"({"</s>": 0, "<pad>": 1})");
+  expect_message({"vocab.json", "<unk>"});
+  write("vocab.json", R"({"<unk>": 0, "<pad>": 1})");
+  expect_message({"</s>"});
+  write("vocab.json", R"({"<unk>": 0, "<pad>": 1, "</s>": -2})");
+  expect_message({"</s>"});
+  write("vocab.json", R"({"<unk>": 0, "<pad>": 1, "</s>": 2, "a": 2})");
+  expect_message({"vocab"});
+  write("vocab.json", "[");
+  expect_message({"vocab.json"});
+  copy("marian", "vocab.json");
+  write("source.spm", "no model");
+  expect_message({"source.spm"});
+}
+
+TEST_F(AutoTokenizerError, EsmWantsItsWordsOnce) {
+  write("tokenizer_config.json", R"({"tokenizer_class": "EsmTokenizer"})");
+  expect_message({"vocab.txt"});
+  write("vocab.txt", "<cls>\n<pad>\n<eos>\n<unk>\nL\nL\n");
+  expect_message({"vocab.txt", "\"L\" is there twice"});
 }
 
 TEST_F(AutoTokenizerError, ClassesThatNeedASegmenter) {
@@ -115,7 +147,6 @@ TEST_F(AutoTokenizerError, WrongTypesInTheConfig) {
       {R"({"tokenizer_class": "BertTokenizer", "model_input_names": [1]})", "model_input_names"},
       {R"({"tokenizer_class": "BertTokenizer", "added_tokens_decoder": {"-1": {"content": "a"}}})", "-1"},
       {R"({"tokenizer_class": "BertTokenizer", "added_tokens_decoder": {"1": {"content": 1}}})", "content"},
-      {R"({"tokenizer_class": "BertTokenizer", "split_special_tokens": true})", "split_special_tokens"},
       {R"({"tokenizer_class")", "tokenizer_config.json"},
   };
   for (const auto& [config, part] : configs) {

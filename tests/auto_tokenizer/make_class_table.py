@@ -21,6 +21,10 @@ import transformers
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
 
+# Classes without a fast version that onnxport has code for (src/tokenizers/slow_only.cpp).
+SLOW_ONLY = ["ByT5Tokenizer", "EsmTokenizer", "MarianTokenizer"]
+
+
 def flags_of(call):
     """The keywords of AddedToken(name, lstrip=True, ...) that differ from nothing."""
     return {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
@@ -89,6 +93,22 @@ def updates_of(fast):
     return result
 
 
+def describe_slow_only(name):
+    """A class in Python alone, whose constructor stands in the place of a fast one's."""
+    slow = getattr(transformers, name)
+    arguments = constructor(slow)
+    for flags in arguments.get("wrapped", {}).values():
+        flags.setdefault("normalized", True)  # they are made special later, which keeps this
+    return {
+        "name": name,
+        "files": dict(slow.vocab_files_names),
+        "model_input_names": slow.model_input_names,
+        "padding_side": slow.padding_side,
+        "updates": ["slow_only"],
+        "fast": arguments,
+    }
+
+
 def describe(fast):
     slow = fast.slow_tokenizer_class
     entry = {
@@ -112,6 +132,7 @@ def describe(fast):
 def main():
     names = sorted(name for name in dir(transformers) if name.endswith("TokenizerFast"))
     classes = [describe(getattr(transformers, name)) for name in names]
+    classes += [describe_slow_only(name) for name in SLOW_ONLY]
     known = {entry["name"] for entry in classes}
     model_types = {}
     slow_only = set()

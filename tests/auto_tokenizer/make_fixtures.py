@@ -67,17 +67,17 @@ TEXTS = [
 # ---- Vocabularies ------------------------------------------------------------------------------------------------------
 
 
-def sentencepiece_model(path, model_type, vocab_size, **options):
+def sentencepiece_model(path, model_type, vocab_size, sentences=SENTENCES, **options):
+    options = {"character_coverage": 0.999, **options}
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus.txt"
-        corpus.write_text("\n".join(SENTENCES * 4), encoding="utf-8")
+        corpus.write_text("\n".join(sentences * 4), encoding="utf-8")
         sentencepiece.SentencePieceTrainer.train(
             input=str(corpus),
             model_prefix=str(Path(folder) / "m"),
             model_type=model_type,
             vocab_size=vocab_size,
             hard_vocab_limit=False,
-            character_coverage=0.999,
             minloglevel=2,
             num_threads=1,
             **{"normalization_rule_name": "identity", **options},
@@ -163,6 +163,41 @@ def spm(file_name, model_type="unigram", vocab_size=300, with_rules=False, train
         return config
 
     return make
+
+
+def marian(train=None, **config):
+    """source.spm and target.spm, of which vocab.json has most pieces: under ids of its own, with languages' codes, and
+    with one that is a piece of neither."""
+
+    def make(folder):
+        with tempfile.TemporaryDirectory() as rules:
+            tsv = small_rules(rules)
+            for name, size in (("source", 260), ("target", 220)):
+                sentencepiece_model(folder / f"{name}.spm", "unigram", size, normalization_rule_tsv=tsv,
+                                    character_coverage=0.98, sentences=SENTENCES[::1 if name == "source" else 2],
+                                    **(train or {}))
+        pieces = {}
+        for name in ("source", "target"):
+            model = sentencepiece.SentencePieceProcessor(model_file=str(folder / f"{name}.spm"))
+            pieces[name] = [model.id_to_piece(i) for i in range(3, len(model))][: -20]
+        shared = sorted(set(pieces["source"] + pieces["target"]))
+        if config.get("separate_vocabs"):
+            vocabularies = {"vocab.json": pieces["source"], "target_vocab.json": pieces["target"]}
+        else:
+            vocabularies = {"vocab.json": shared}
+        for name, tokens in vocabularies.items():
+            tokens = ["</s>", "<unk>"] + tokens + ["東京", ">>de<<", ">>fr<<", "<pad>"]
+            tokens = list(dict.fromkeys(tokens))
+            (folder / name).write_text(json.dumps({t: i for i, t in enumerate(tokens)}), encoding="utf-8")
+        return config
+
+    return make
+
+
+def esm(folder):
+    tokens = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>"]
+    (folder / "vocab.txt").write_text("\n".join(tokens))
+    return {}
 
 
 def suffix_bpe(special_tokens, byte_level, version_line=True, **config):
@@ -288,6 +323,17 @@ def directories():
         "bos_piece": "<bos>", "split_digits": True, "remove_extra_whitespaces": False, "add_dummy_prefix": False,
         "allow_whitespace_only_pieces": True,
         "user_defined_symbols": ["<mask>", "<start_of_turn>", "<end_of_turn>", "\n", "\t"]}))
+    d["bert_split"] = ("BertTokenizer", bert(split_special_tokens=True, additional_special_tokens=["tokens"]))
+    d["t5_split"] = ("T5Tokenizer", spm("spiece.model", train=T5_IDS, extra_ids=10, split_special_tokens=True))
+    # In Python alone.
+    d["marian"] = ("MarianTokenizer", marian(source_lang="en", target_lang="de"))
+    d["marian_separate"] = ("MarianTokenizer", marian(separate_vocabs=True, model_max_length=20))
+    d["marian_plain"] = ("MarianTokenizer", marian(
+        train={"add_dummy_prefix": False, "remove_extra_whitespaces": False},
+        additional_special_tokens=["<ent>"]))
+    d["byt5"] = ("ByT5Tokenizer", lambda folder: {})
+    d["byt5_few"] = ("ByT5Tokenizer", lambda folder: {"extra_ids": 0, "padding_side": "left", "model_max_length": 30})
+    d["esm"] = ("EsmTokenizer", esm)
     return d
 
 
@@ -336,6 +382,8 @@ def call_cases(tokenizer):
         {"words": words, "options": {"padding": "longest", **everything}},
         {"words": words, "word_pairs": [["a", "b"], ["The", "dog"]], "options": everything},
     ]
+    if not tokenizer.is_fast:
+        cases = slow_only_cases(cases, isinstance(tokenizer, transformers.ByT5Tokenizer))
     if type(tokenizer).__name__ == "CodeLlamaTokenizerFast":  # there a pair means infilling, which is refused
         cases = [case for case in cases if not case.get("pair")]
     for case in cases:
@@ -343,10 +391,31 @@ def call_cases(tokenizer):
     return cases
 
 
+def slow_only_cases(cases, is_byt5):
+    """Without offsets and windows, which tokenizers in Python do not have, and with texts of the target language."""
+    mask = {} if is_byt5 else {"return_special_tokens_mask": True}  # too long in Python, if the text has an end
+    texts = [">>de<< Hello, world!", ">>xx<<東京 tokens", "a >>fr<< b", ">>de<<>>fr<< x << y", "MKTVRQERLK <mask> x.-",
+             "M K\tT<null_1>unknown", " <pad> 東京</s>  tokens </s>", "𝔘 é \u0000 \u0081 \u00e4</s>"]
+    cases = cases + [{"text": text, "options": dict(mask)} for text in texts]
+    cases = [case for case in cases if "return_overflowing_tokens" not in case["options"]]
+    # An odd token goes to another of two texts than with fast tokenizers: see slow_only.h.
+    cases = [case for case in cases if "pairs" not in case or "truncation" not in case["options"]]
+    for case in cases:
+        for name in ("return_offsets_mapping", "return_token_type_ids"):
+            case["options"].pop(name, None)
+        if "stride" in case["options"]:
+            case["options"].pop("stride")
+    targets = [{**case, "options": {**case["options"], "as_target": True}} for case in cases if "text" in case]
+    whole = [{"text": text, "options": {"split_special_tokens": True}} for text in texts]
+    return cases + [case for case in targets if "pair" not in case] + whole
+
+
 def call(tokenizer, case):
     options = dict(case["options"])
     try:
-        if "text" in case:
+        if options.pop("as_target", False):
+            out = tokenizer(text_target=[case["text"]], **options)
+        elif "text" in case:
             out = tokenizer([case["text"]] if "pair" not in case else case["text"], case.get("pair"), **options)
             if "pair" in case:
                 out = {k: (v if v and isinstance(v[0], list) and k != "offset_mapping" else [v]) for k, v in out.items()}
@@ -366,7 +435,11 @@ def call(tokenizer, case):
 def decode_cases(tokenizer):
     rng = random.Random(7)
     size = len(tokenizer)
-    rows = [tokenizer.backend_tokenizer.encode(text).ids for text in TEXTS[:8]] + [[], [size + 5, 3]]
+    rows = [tokenizer(text)["input_ids"] for text in TEXTS[:8]] if not tokenizer.is_fast else [
+        tokenizer.backend_tokenizer.encode(text).ids for text in TEXTS[:8]]
+    rows += [[], [size + 5, 3]]
+    if isinstance(tokenizer, transformers.ByT5Tokenizer):
+        rows.pop()  # fails in Python
     rows += [[rng.randrange(size) for _ in range(12)] for _ in range(6)]
     cases = []
     for ids in rows:
@@ -428,6 +501,8 @@ def saved_files(tokenizer):
         files = tokenizer.save_pretrained(folder)
         # Not every class reads all that it has saved; one fails at it.
         try:
+            if not tokenizer.is_fast:
+                raise TypeError
             reloaded = json.loads(AutoTokenizer.from_pretrained(folder).backend_tokenizer.to_str())["added_tokens"]
         except TypeError:
             reloaded = None
@@ -436,7 +511,7 @@ def saved_files(tokenizer):
             if path.is_dir():
                 continue
             name = str(path.relative_to(folder))
-            if name == "tokenizer.json" or path.suffix == ".model":
+            if name == "tokenizer.json" or path.suffix in (".model", ".spm"):
                 result["files"][name] = None
             else:
                 result["files"][name] = path.read_text(encoding="utf-8")
@@ -458,7 +533,7 @@ def describe(folder, with_model):
     takes_text = not any(name in type(tokenizer).__name__ for name in ("LayoutLMv", "LayoutXLM", "MarkupLM", "Udop"))
     if takes_text:
         tokenizer("a")  # translating classes set themselves to the source language first when they are called
-    document = json.loads(tokenizer.backend_tokenizer.to_str())
+    document = json.loads(tokenizer.backend_tokenizer.to_str()) if tokenizer.is_fast else None
     result = {"attributes": attributes(tokenizer), "chats": chat_cases(tokenizer), "saved": saved_files(tokenizer)}
     if not with_model:
         document.pop("model")
@@ -466,7 +541,8 @@ def describe(folder, with_model):
         for name in ("vocab.txt", "vocab.json", "merges.txt"):
             if name in result["saved"]["files"]:
                 result["saved"]["files"][name] = None
-    result["tokenizer_json"] = document
+    if document is not None:
+        result["tokenizer_json"] = document
     result["calls"] = call_cases(tokenizer) if takes_text else []
     result["decodes"] = decode_cases(tokenizer)
     return result

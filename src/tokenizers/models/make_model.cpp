@@ -3,7 +3,9 @@
 #include "onnxport/error.h"
 #include "tokenizers/model.h"
 #include "tokenizers/models/bpe.h"
+#include "tokenizers/models/bytes.h"
 #include "tokenizers/models/fields.h"
+#include "tokenizers/models/marian.h"
 #include "tokenizers/models/unigram.h"
 #include "tokenizers/models/word_level.h"
 #include "tokenizers/models/word_piece.h"
@@ -37,6 +39,8 @@ std::unique_ptr<Model> make_model(const Json& model, std::string_view origin) {
   if (name == "WordPiece") return WordPiece::from_json(model, origin);
   if (name == "Unigram") return Unigram::from_json(model, origin);
   if (name == "WordLevel") return WordLevel::from_json(model, origin);
+  if (name == "Marian") return Marian::from_json(model, origin);
+  if (name == "Bytes") return Bytes::from_json(model, origin);
   if (type == nullptr) fields::fail(origin, "type", "missing, and the other members do not tell it");
   fields::fail(origin, "type", quote_json(name) + " is no model; there are BPE, WordPiece, Unigram and WordLevel");
 }

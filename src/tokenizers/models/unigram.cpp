@@ -51,8 +51,11 @@ DoubleArray make_trie(const Vocabulary& vocabulary) {
 }  // namespace
 
 Unigram::Unigram(std::vector<std::string_view> pieces, std::vector<double> scores, std::optional<std::uint32_t> unk_id,
-                 bool byte_fallback)
-    : scores_(std::move(scores)), unk_id_(unk_id.value_or(Vocabulary::none)), byte_fallback_(byte_fallback) {
+                 bool byte_fallback, Sums sums)
+    : scores_(std::move(scores)),
+      unk_id_(unk_id.value_or(Vocabulary::none)),
+      byte_fallback_(byte_fallback),
+      sums_(sums) {
   std::size_t bytes = 0;
   for (std::string_view piece : pieces) bytes += piece.size();
   vocabulary_.reserve(pieces.size(), bytes);
@@ -102,7 +105,11 @@ std::unique_ptr<Unigram> Unigram::from_json(const Json& model, std::string_view 
                                    fields::optional_boolean(model, "byte_fallback", origin));
 }
 
+template <Unigram::Sums sums>
 void Unigram::find_best(std::string_view piece, std::vector<Step>& steps) const {
+  const auto rounded = [](double score) {
+    return sums == Sums::Single ? static_cast<double>(static_cast<float>(score)) : score;
+  };
   steps.assign(piece.size() + 1, Step{0, 0, kUnreached});
   for (std::size_t begin = 0; begin < piece.size();) {
     const double score_here = steps[begin].score;
@@ -118,11 +125,11 @@ void Unigram::find_best(std::string_view piece, std::vector<Step>& steps) const 
       is_covered = is_covered || position == character_end;
       Step& step = steps[position];
       const double score = scores_[id] + score_here;
-      if (step.id == kUnreached || score > step.score) step = {score, static_cast<std::uint32_t>(begin), id};
+      if (step.id == kUnreached || score > step.score) step = {rounded(score), static_cast<std::uint32_t>(begin), id};
     }
     if (!is_covered) {
       Step& step = steps[character_end];
-      const double score = unknown_score_ + score_here;
+      const double score = rounded(unknown_score_ + score_here);
       if (step.id == kUnreached || score > step.score) {
         if (unk_id_ == Vocabulary::none) {
           throw Error(ErrorKind::InvalidTokenizer, "Unigram: no piece for " +
@@ -155,7 +162,7 @@ void Unigram::add_token(std::string_view piece, std::uint32_t begin, std::uint32
 }
 
 void Unigram::tokenize(std::string_view piece, std::vector<Token>& tokens, std::vector<Step>& steps) const {
-  find_best(piece, steps);
+  sums_ == Sums::Single ? find_best<Sums::Single>(piece, steps) : find_best<Sums::Double>(piece, steps);
   const std::size_t before = tokens.size();
   for (auto end = static_cast<std::uint32_t>(piece.size()); end > 0;) {
     std::uint32_t begin = steps[end].begin;

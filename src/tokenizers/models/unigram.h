@@ -22,9 +22,13 @@ class Unigram final : public Model {
     std::uint32_t id = 0;     ///< of the last piece
   };
 
-  /// `pieces` are the words by id; `scores` are finite.
+  /// What sums of scores are kept in: tokenizer.json's readers add doubles, sentencepiece itself floats. Where two ways
+  /// to cut a text are as good, rounding decides.
+  enum class Sums { Double, Single };
+
+  /// `pieces` are the words by id, empty ones are never found; `scores` are finite.
   Unigram(std::vector<std::string_view> pieces, std::vector<double> scores, std::optional<std::uint32_t> unk_id,
-          bool byte_fallback);
+          bool byte_fallback, Sums sums = Sums::Double);
   static std::unique_ptr<Unigram> from_json(const Json& model, std::string_view origin);
 
   void tokenize(std::string_view piece, std::vector<Token>& tokens) const override;
@@ -38,10 +42,12 @@ class Unigram final : public Model {
   Json to_json() const override;
 
   const Vocabulary& vocabulary() const { return vocabulary_; }
+  const std::vector<double>& scores() const { return scores_; }
   std::uint32_t unk_id() const { return unk_id_; }
 
  private:
   void add_token(std::string_view piece, std::uint32_t begin, std::uint32_t end, std::vector<Token>& tokens) const;
+  template <Sums sums>
   void find_best(std::string_view piece, std::vector<Step>& steps) const;
 
   Vocabulary vocabulary_;
@@ -49,6 +55,7 @@ class Unigram final : public Model {
   std::uint32_t unk_id_ = Vocabulary::none;
   double unknown_score_ = 0;
   bool byte_fallback_ = false;
+  Sums sums_ = Sums::Double;
   DoubleArray trie_;
   std::array<std::uint32_t, 256> byte_ids_{};  ///< of <0x00> to <0xFF>
 };
