@@ -124,8 +124,8 @@ void Unigram::find_best(std::string_view piece, std::vector<Step>& steps) const 
       if (id == DoubleArray::none) continue;
       is_covered = is_covered || position == character_end;
       Step& step = steps[position];
-      const double score = scores_[id] + score_here;
-      if (step.id == kUnreached || score > step.score) step = {rounded(score), static_cast<std::uint32_t>(begin), id};
+      const double score = rounded(scores_[id] + score_here);
+      if (step.id == kUnreached || score > step.score) step = {score, static_cast<std::uint32_t>(begin), id};
     }
     if (!is_covered) {
       Step& step = steps[character_end];
