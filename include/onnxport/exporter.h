@@ -61,6 +61,7 @@ struct ExportOptions {
   InputShapes shapes{};
   std::string optimize{};      ///< O1, O2, O3, O4: operators of ONNX Runtime's own; empty: plain ONNX
   std::string device = "cpu";  ///< cpu, cuda: what O4 is for; the export runs on the processor
+  bool keep_io_types = false;  ///< fp16, bf16: inputs and outputs stay float32
   bool dynamic_axes = true;
   bool monolith = false;     ///< one file even where encoder and decoder are usual
   bool post_process = true;  ///< also write decoder_model_merged.onnx, where decoders with and without past are

@@ -15,6 +15,7 @@
 #include "onnxport/error.h"
 #include "onnxport/exporter.h"
 #include "onnxport/json.h"
+#include "onnxport/transformers_js.h"
 
 namespace onnxport::cli {
 namespace {
@@ -23,6 +24,7 @@ namespace fs = std::filesystem;
 
 struct Request {
   ExportOptions options;
+  std::string layout = "optimum";
   bool quiet = false;
   bool json = false;
   std::vector<std::string> notes;  ///< answers to options that change nothing here
@@ -72,6 +74,13 @@ OptionGroup model_options(Request& request) {
         store_flag(options.monolith)},
        {"--no-post-process", "", "Leave out decoder_model_merged.onnx, the decoders of an encoder-decoder in one file.",
         "", store_flag(options.post_process, false)},
+       {"--layout",
+        "LAYOUT",
+        "Where the files go and which there are: optimum, or transformers.js, which has the models in onnx/ in several "
+        "dtypes (model, model_fp16, model_bnb4), as that library loads them.",
+        "optimum",
+        store(request.layout),
+        {"optimum", "transformers.js"}},
        {"--variant", "VARIANT", "Variant of the export, for architectures that have some.", "default",
         store(options.variant)},
        {"--framework",
@@ -258,7 +267,8 @@ int run_export(Request& request) {
   request.options.warn = [&](std::string_view line) { terminal.warn(line); };
   request.options.progress = [&](const ExportProgress& progress) { terminal.show(progress); };
   try {
-    const ExportResult result = export_onnx(request.options);
+    const ExportResult result =
+        request.layout == "optimum" ? export_onnx(request.options) : export_transformers_js(request.options);
     if (request.json) fmt::print("{}\n", dump_json(describe(result), 2));
     return 0;
   } catch (const ValidationError& error) {

@@ -356,7 +356,7 @@ class Exporter {
             .data_type = format_.type,
             .contrib_operators = level_.contrib_operators,
             .gelu_approximation = level_.gelu_approximation,
-            .keep_io_types = level_.float16 && options_.dtype == "fp32"};
+            .keep_io_types = options_.keep_io_types || (level_.float16 && options_.dtype == "fp32")};
   }
 
   onnx::Model lower(const BuiltModel& model) const {
