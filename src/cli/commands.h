@@ -20,6 +20,7 @@ Command inspect_command();
 Command list_command();
 Command run_pipeline_command();
 Command tokenize_command();
+Command quantize_command();
 Command env_command();
 Command transformers_onnx_command();
 

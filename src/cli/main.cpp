@@ -45,6 +45,7 @@ Command program() {
       {.name = "export",
        .summary = "Exports a checkpoint to another format: onnx",
        .subcommands = {export_onnx_command()}},
+      quantize_command(),
       run_pipeline_command(),
       tokenize_command(),
       inspect_command(),

@@ -20,7 +20,7 @@
 namespace onnxport::onnx {
 
 /// Gives each test an empty directory.
-class TemporaryDirectoryTest : public testing::Test {
+class TemporaryDirectoryTest : public ::testing::Test {
  protected:
   const TemporaryDirectory temporary_;
   const std::filesystem::path directory_ = temporary_.path();

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "onnxport/error.h"
+
+namespace onnxport {
+
+/// How the integers of a weight are found.
+enum class WeightAlgorithm {
+  RoundToNearest,  ///< DefaultWeightOnlyQuantConfig of onnxruntime.quantization, bit for bit
+  KQuant,          ///< KQuantWeightOnlyQuantConfig: searches each block for the scale with the least weighted error
+  KQuantMixed,  ///< KQuant, 8 bits for value and down projections of some layers and the head; see k_quant_mixed_bits
+};
+
+/// Weight-only quantization: weights become integers of a few bits with a scale, and perhaps a zero point, for each
+/// block of them; activations stay as they are.
+struct WeightQuantizationConfig {
+  int bits = 4;                  ///< 2, 4 or 8
+  std::int64_t block_size = 32;  ///< 16, 32, 64, 128 or 256 weights along the dimension that is summed over
+  bool is_symmetric = true;      ///< without zero points
+  WeightAlgorithm algorithm = WeightAlgorithm::RoundToNearest;
+  /// MatMulNBits' accuracy_level, the least precision of activations inside it: 0 unset, 1 float32, 2 float16,
+  /// 3 bfloat16, 4 int8.
+  int accuracy_level = 0;
+  /// MatMul and Gemm become MatMulNBits, Gather becomes GatherBlockQuantized.
+  std::vector<std::string> op_types = {"MatMul", "Gemm"};
+  /// Names of nodes that stay as they are; * stands for any characters.
+  std::vector<std::string> nodes_to_exclude{};
+  /// Bits of the nodes whose name, or whose weight's name, contains the pattern, in which * stands for any characters.
+  /// Of several that match, the last one counts.
+  std::vector<std::pair<std::string, int>> bits_for{};
+};
+
+struct WeightQuantizationOptions {
+  std::filesystem::path model;            ///< directory of ONNX models, or one ONNX file
+  std::filesystem::path output;           ///< directory, created; not the one of the models
+  std::string suffix{};                   ///< "q4": model.onnx becomes model_q4.onnx; "" keeps the names
+  std::vector<std::string> file_names{};  ///< the ONNX files to take, all of the directory if empty
+  bool external_data = false;             ///< weights in model.onnx_data also below 2 GB
+  WeightQuantizationConfig config{};
+  /// Called with a stage such as "Writing model.onnx", bytes done and in total.
+  std::function<void(std::string_view stage, std::uint64_t done, std::uint64_t total)> progress{};
+};
+
+/// A weight that was quantized.
+struct QuantizedWeightReport {
+  std::filesystem::path file;  ///< the ONNX file that was read
+  std::string weight;          ///< name of the initializer
+  std::vector<std::string> nodes;
+  std::vector<std::int64_t> shape;
+  int bits = 0;
+  std::int64_t block_size = 0;
+  bool is_symmetric = false;
+  std::uint64_t source_bytes = 0;
+  std::uint64_t bytes = 0;  ///< of integers, scales and zero points
+  double sqnr = 0;  ///< signal-to-quantization-noise ratio in dB, 10 log10(Σw² / Σ(w - ŵ)²); infinite if exact
+  double maximum_error = 0;  ///< largest |w - ŵ|
+  double cosine = 0;         ///< cosine similarity of w and ŵ
+};
+
+/// A node with a constant weight that stays as it is.
+struct SkippedNode {
+  std::filesystem::path file;
+  std::string node;
+  std::string op_type;
+  std::string reason;
+};
+
+struct QuantizedModel {
+  std::filesystem::path source;
+  std::filesystem::path path;
+  std::uint64_t source_bytes = 0;  ///< with external data
+  std::uint64_t bytes = 0;
+};
+
+struct WeightQuantizationResult {
+  std::vector<QuantizedModel> models;
+  std::vector<std::filesystem::path> files;  ///< all that was written
+  std::vector<QuantizedWeightReport> weights;
+  std::vector<SkippedNode> skipped;
+};
+
+/// Quantizes the weights of all models of a directory, also those in branches of If. A weight that several nodes use is
+/// quantized and stored once. Weights are read and written block by block on all cores: memory does not grow with the
+/// model's size. Other files of the directory (config.json, tokenizer) are copied.
+/// Throws Error(InvalidArgument): a setting without meaning, a node, operator or pattern that no model has (the nearest
+/// are named), the output is the models' directory; Error(InvalidModel): a damaged model, missing external data, a
+/// model that is quantized already, no weight to quantize, a weight that holds infinities or NaN; Error(OutputFailed).
+WeightQuantizationResult quantize_weights(const WeightQuantizationOptions& options);
+
+}  // namespace onnxport

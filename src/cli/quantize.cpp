@@ -1,0 +1,262 @@
+// onnxport quantize: weights of ONNX models become integers of a few bits.
+#include <cmath>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <fmt/core.h>
+
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "core/text_table.h"
+#include "onnxport/json.h"
+#include "onnxport/weight_quantizer.h"
+
+namespace onnxport::cli {
+namespace {
+
+struct Request {
+  WeightQuantizationOptions options;
+  std::string weights;
+  std::optional<bool> is_symmetric;
+  std::int64_t accuracy_level = 0;
+  std::vector<std::string> op_types;
+  bool quiet = false;
+  bool json = false;
+};
+
+// ---- The options ----------------------------------------------------------------------------------------------------
+
+/// What --weights names: bits, and whether there are zero points unless an option says otherwise.
+struct WeightType {
+  int bits;
+  bool is_symmetric;
+};
+
+const std::map<std::string, WeightType>& weight_types() {
+  static const std::map<std::string, WeightType> types = {{"int8", {8, true}}, {"uint8", {8, false}},
+                                                          {"int4", {4, true}}, {"uint4", {4, false}},
+                                                          {"int2", {2, true}}, {"uint2", {2, false}}};
+  return types;
+}
+
+const std::map<std::string, WeightAlgorithm>& algorithms() {
+  static const std::map<std::string, WeightAlgorithm> names = {{"rtn", WeightAlgorithm::RoundToNearest},
+                                                               {"k_quant", WeightAlgorithm::KQuant},
+                                                               {"k_quant_mixed", WeightAlgorithm::KQuantMixed}};
+  return names;
+}
+
+/// "lm_head=8"
+std::pair<std::string, int> parse_bits(const std::string& text) {
+  const std::size_t equals = text.rfind('=');
+  const std::string bits = equals == std::string::npos ? "" : text.substr(equals + 1);
+  if (equals == 0 || (bits != "2" && bits != "4" && bits != "8"))
+    throw UsageError("--bits-for takes PATTERN=BITS with 2, 4 or 8 bits, such as lm_head=8, not \"" + text + "\"");
+  return {text.substr(0, equals), bits.front() - '0'};
+}
+
+Apply append_to(std::vector<std::string>& target) {
+  return [&target](const std::string& word) { target.push_back(word); };
+}
+
+std::vector<OptionGroup> option_groups(const std::shared_ptr<Request>& request) {
+  WeightQuantizationOptions& options = request->options;
+  WeightQuantizationConfig& config = options.config;
+  return {
+      {"Required arguments",
+       {{.names = "model",
+         .value = "MODEL",
+         .help = "Directory of ONNX models with the files beside them, or one ONNX file.",
+         .apply = store(options.model),
+         .required = true},
+        {.names = "-o,--output",
+         .value = "DIR",
+         .help = "Directory to write to; it is created. Not the one of the models.",
+         .apply = store(options.output),
+         .required = true},
+        {.names = "--weights",
+         .value = "TYPE",
+         .help = "Integers that weights become. uint ones have a zero point for each block, int ones have none.",
+         .apply = store(request->weights),
+         .choices = {"int8", "uint8", "int4", "uint4", "int2", "uint2"},
+         .required = true}}},
+      {"How to quantize",
+       {{"--algorithm",
+         "NAME",
+         "rtn rounds to the nearest integer. k_quant searches each block for the scale with the least weighted error, "
+         "always with zero points; k_quant_mixed also gives 8 bits to value and down projections of some layers and to "
+         "the head, as onnxruntime-genai does.",
+         "rtn",
+         [&config](const std::string& name) { config.algorithm = algorithms().at(name); },
+         {"rtn", "k_quant", "k_quant_mixed"}},
+        {"--block-size",
+         "N",
+         "Weights that share a scale.",
+         "32",
+         store_integer(config.block_size, 1),
+         {"16", "32", "64", "128", "256"}},
+        {"--symmetric", "", "Without zero points.", "",
+         [request](const std::string&) { request->is_symmetric = true; }},
+        {"--asymmetric", "", "With zero points.", "", [request](const std::string&) { request->is_symmetric = false; }},
+        {"--accuracy-level",
+         "N",
+         "Least precision of activations inside MatMulNBits: 0 unset, 1 float32, 2 float16, 3 bfloat16, 4 int8, which "
+         "is the fastest on processors.",
+         "0",
+         store_integer(request->accuracy_level, 0),
+         {"0", "1", "2", "3", "4"}}}},
+      {"What to quantize",
+       {{.names = "--op-types",
+         .value = "TYPE",
+         .help = "Operators whose constant weights are quantized: MatMul and Gemm become MatMulNBits, Gather becomes "
+                 "GatherBlockQuantized. May be given several times.",
+         .default_value = "MatMul and Gemm",
+         .apply = append_to(request->op_types),
+         .repeated = true},
+        {.names = "--nodes-to-exclude",
+         .value = "NAME",
+         .help = "Node that stays as it is; * stands for any characters. May be given several times.",
+         .apply = append_to(config.nodes_to_exclude),
+         .repeated = true},
+        {.names = "--bits-for",
+         .value = "PATTERN=BITS",
+         .help = "Bits of nodes whose name, or whose weight's name, contains the pattern, such as lm_head=8; * stands "
+                 "for any characters. May be given several times, the last match counts.",
+         .apply = [&config](const std::string& text) { config.bits_for.push_back(parse_bits(text)); },
+         .repeated = true},
+        {.names = "--file-name",
+         .value = "NAME",
+         .help = "ONNX file of the directory to quantize. May be given several times.",
+         .default_value = "all",
+         .apply = append_to(options.file_names),
+         .repeated = true}}},
+      {"Output",
+       {{"--suffix", "WORD", "Ending of the files' names: with q4, model.onnx becomes model_q4.onnx.", "",
+         store(options.suffix)},
+        {"--external-data", "", "Write the weights into model.onnx_data also if the model stays below 2 GB.", "",
+         store_flag(options.external_data)},
+        {"--quiet", "", "Print errors only.", "", store_flag(request->quiet)},
+        {"--json", "", "Print one JSON object instead of the log: each weight with its error, nodes that stay, files.",
+         "", store_flag(request->json)}}}};
+}
+
+// ---- The report -----------------------------------------------------------------------------------------------------
+
+Json describe_strings(const std::vector<std::string>& strings) { return Json::Array(strings.begin(), strings.end()); }
+
+Json describe(const QuantizedWeightReport& weight) {
+  Json entry;
+  entry.set("file", weight.file.filename().string());
+  entry.set("weight", weight.weight);
+  entry.set("nodes", describe_strings(weight.nodes));
+  entry.set("shape", Json(Json::Array(weight.shape.begin(), weight.shape.end())));
+  entry.set("bits", weight.bits);
+  entry.set("block_size", weight.block_size);
+  entry.set("symmetric", weight.is_symmetric);
+  entry.set("source_bytes", static_cast<std::int64_t>(weight.source_bytes));
+  entry.set("bytes", static_cast<std::int64_t>(weight.bytes));
+  // JSON knows no infinity: null stands for a weight that is exact.
+  entry.set("sqnr_db", std::isfinite(weight.sqnr) ? Json(weight.sqnr) : Json());
+  entry.set("maximum_error", weight.maximum_error);
+  entry.set("cosine", weight.cosine);
+  return entry;
+}
+
+Json describe(const WeightQuantizationResult& result) {
+  Json::Array models;
+  for (const QuantizedModel& model : result.models) {
+    Json entry;
+    entry.set("source", model.source.string());
+    entry.set("path", model.path.string());
+    entry.set("source_bytes", static_cast<std::int64_t>(model.source_bytes));
+    entry.set("bytes", static_cast<std::int64_t>(model.bytes));
+    models.push_back(std::move(entry));
+  }
+  Json::Array weights;
+  for (const QuantizedWeightReport& weight : result.weights) weights.push_back(describe(weight));
+  Json::Array skipped;
+  for (const SkippedNode& node : result.skipped) {
+    Json entry;
+    entry.set("file", node.file.filename().string());
+    entry.set("node", node.node);
+    entry.set("op_type", node.op_type);
+    entry.set("reason", node.reason);
+    skipped.push_back(std::move(entry));
+  }
+  Json::Array files;
+  for (const auto& file : result.files) files.emplace_back(file.string());
+  Json report;
+  report.set("models", std::move(models));
+  report.set("weights", std::move(weights));
+  report.set("skipped", std::move(skipped));
+  report.set("files", std::move(files));
+  return report;
+}
+
+std::string size_of_file(std::uint64_t bytes) { return format_bytes(static_cast<std::int64_t>(bytes)); }
+
+void log_result(const WeightQuantizationResult& result, Terminal& terminal) {
+  for (const SkippedNode& node : result.skipped)
+    terminal.note(fmt::format("{} {} stays as it is: {}", node.op_type, node.node, node.reason));
+  for (const QuantizedModel& model : result.models) {
+    std::int64_t count = 0;
+    const QuantizedWeightReport* worst = nullptr;
+    for (const QuantizedWeightReport& weight : result.weights) {
+      if (weight.file != model.source) continue;
+      ++count;
+      if (worst == nullptr || weight.sqnr < worst->sqnr) worst = &weight;
+    }
+    terminal.log(fmt::format("{}: {}, {} -> {}", model.path.string(), format_count(count, "quantized weight"),
+                             size_of_file(model.source_bytes), size_of_file(model.bytes)));
+    if (worst != nullptr)
+      terminal.log(
+          fmt::format("  least exact: {}, SQNR {:.1f} dB, cosine {:.5f}", worst->weight, worst->sqnr, worst->cosine));
+  }
+}
+
+int run_quantization(Request& request) {
+  WeightQuantizationConfig& config = request.options.config;
+  const WeightType type = weight_types().at(request.weights);
+  config.bits = type.bits;
+  config.is_symmetric = request.is_symmetric.value_or(type.is_symmetric);
+  config.accuracy_level = static_cast<int>(request.accuracy_level);
+  if (!request.op_types.empty()) config.op_types = request.op_types;
+
+  Terminal terminal({.log = !request.quiet && !request.json, .progress = !request.quiet});
+  request.options.progress = [&](std::string_view stage, std::uint64_t done, std::uint64_t total) {
+    terminal.show({stage, done, total});
+  };
+  const WeightQuantizationResult result = quantize_weights(request.options);
+  if (request.json) {
+    fmt::print("{}\n", dump_json(describe(result), 2));
+  } else {
+    log_result(result, terminal);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command quantize_command() {
+  const auto request = std::make_shared<Request>();
+  Command command{.name = "quantize", .summary = "Quantizes the weights of ONNX models to integers of a few bits"};
+  command.details =
+      "Weights of linear layers become integers with a scale for each block, which ONNX Runtime multiplies with as "
+      "they "
+      "are; activations stay floating-point numbers. Integers and scales are those that ONNX Runtime's own quantizer "
+      "makes with the same settings. For int8 activations, see onnxport onnxruntime quantize.";
+  command.examples = {
+      {"onnxport quantize gpt2_onnx/ --weights int4 --block-size 32 -o gpt2_int4/", "Four bits for each weight"},
+      {"onnxport quantize gpt2_onnx/ --weights uint4 --op-types MatMul --op-types Gemm --op-types Gather -o gpt2_q4/",
+       "With zero points, and embeddings as well"},
+      {"onnxport quantize gpt2_onnx/ --weights int4 --algorithm k_quant_mixed --bits-for lm_head=8 -o gpt2_k/",
+       "A better fit, and more bits where they matter"}};
+  command.groups = option_groups(request);
+  command.run = [request] { return run_quantization(*request); };
+  return command;
+}
+
+}  // namespace onnxport::cli

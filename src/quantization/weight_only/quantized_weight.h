@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "core/tensor_source.h"
+#include "quantization/weight_only/block_kernels.h"
+
+namespace onnxport::quantization {
+
+/// How the elements of a weight lie that is N vectors of K values: each is quantized in blocks along K.
+enum class WeightLayout : std::uint8_t {
+  Rows,     ///< [N, K]: Gemm with transB, embeddings
+  Columns,  ///< [K, N]: MatMul
+};
+
+struct WeightSettings {
+  BlockSettings block;
+  WeightLayout layout = WeightLayout::Rows;
+  /// Whether the last block of a vector is filled up with zeros (MatMulNBits), or ends with it (GatherBlockQuantized).
+  bool is_padded = true;
+};
+
+/// What quantization has done to a weight.
+struct WeightError {
+  double signal = 0;   ///< sum of w²
+  double noise = 0;    ///< sum of (w - ŵ)²
+  double product = 0;  ///< sum of w (w - ŵ)
+  double maximum = 0;  ///< the largest |w - ŵ|
+};
+
+/// A weight that is quantized while it is written: three tensors, each computed from the weight where it lies. The
+/// packed integers are to be read first; scales and zero points are found with them, kept, and dropped once read. (Read
+/// in another order they are computed from the weight again.)
+class QuantizedWeight {
+ public:
+  /// `weight` of two dimensions, Float32, Float16 or BFloat16.
+  QuantizedWeight(TensorSource weight, const WeightSettings& settings);
+
+  std::int64_t vectors() const;      ///< N
+  std::int64_t vector_size() const;  ///< K
+  std::int64_t block_count() const;  ///< blocks of a vector
+  const WeightSettings& settings() const;
+
+  /// UInt8 [N, blocks, block_size * bits / 8]; [N, K * bits / 8] if it is not padded.
+  TensorSource packed() const;
+  /// [N, blocks] in the type of the weight.
+  TensorSource scales() const;
+  /// UInt8 [N, blocks * bits / 8], packed as the integers are. Empty bytes for symmetric quantization never asked for.
+  TensorSource zero_points() const;
+
+  /// What packed() has done to the weight; complete when all of it was read once.
+  WeightError error() const;
+
+  struct State;
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace onnxport::quantization

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "onnx/model.h"
+#include "onnxport/weight_quantizer.h"
+#include "quantization/weight_only/quantized_weight.h"
+
+namespace onnxport::quantization {
+
+/// A node that multiplies with a constant weight, or looks rows of one up.
+struct WeightNode {
+  std::string node;  ///< its name, or that of its output if it has none
+  std::string op_type;
+  std::string weight;
+  WeightLayout layout;
+};
+
+/// All nodes of the model, and of graphs inside, that have a weight, whether or not it can be quantized.
+std::vector<WeightNode> find_weight_nodes(const onnx::Model& model);
+
+/// A quantized weight of a model; its error is known when the model has been written.
+struct QuantizedEntry {
+  std::string weight;
+  std::vector<std::string> nodes;
+  std::vector<std::int64_t> shape;
+  std::uint64_t source_bytes = 0;
+  QuantizedWeight quantized;
+};
+
+struct SkippedEntry {
+  std::string node;
+  std::string op_type;
+  std::string reason;
+};
+
+struct QuantizedGraph {
+  std::vector<QuantizedEntry> weights;
+  std::vector<SkippedEntry> skipped;
+};
+
+/// Replaces MatMul, Gemm and Gather nodes of constant weights by MatMulNBits and GatherBlockQuantized. `config` is
+/// valid and its patterns were resolved by resolve_bits. Throws Error(InvalidModel) if the model is quantized already.
+QuantizedGraph quantize_graph(onnx::Model& model, const WeightQuantizationConfig& config);
+
+/// Whether the name matches a pattern in which * stands for any characters.
+bool matches_pattern(std::string_view name, std::string_view pattern);
+
+/// onnxruntime-genai's k_quant_mixed (after llama.cpp's Q4_K_M): 8 bits for the value and down projections of the first
+/// and the last eighth of the layers and of each third one between, and for the head. The patterns with their bits for
+/// WeightQuantizationConfig::bits_for, found by the names that nodes have.
+std::vector<std::pair<std::string, int>> k_quant_mixed_bits(const std::vector<WeightNode>& nodes);
+
+}  // namespace onnxport::quantization
