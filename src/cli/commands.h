@@ -21,6 +21,7 @@ Command list_command();
 Command run_pipeline_command();
 Command tokenize_command();
 Command quantize_command();
+Command onnxruntime_optimize_command();
 Command env_command();
 Command transformers_onnx_command();
 

@@ -1,0 +1,93 @@
+// Every fixture and task: what optimization makes of the exported model computes what transformers computed.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "architectures/build.h"
+#include "onnx/lowering.h"
+#include "onnx/writer.h"
+#include "optimization/float16.h"
+#include "optimization/optimize_model.h"
+#include "runtime/session.h"
+#include "support/fixture.h"
+
+namespace onnxport::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+onnx::Model lower(const FixtureFile& file, int opset) {
+  const Checkpoint checkpoint = materialize_checkpoint(file);
+  BuiltTask task = build_task(checkpoint, architecture_of(Config(checkpoint.config)), file.task);
+  for (BuiltModel& model : task.models)
+    if (model.name == file.submodel) return onnx::lower_graph(*model.graph, {.opset = opset});
+  throw std::runtime_error("the task has no file " + file.submodel);
+}
+
+std::vector<Array> run(const onnx::Model& model, const FixtureCase& example) {
+  const fs::path path = fs::temp_directory_path() / ("onnxport-optimized-" + std::to_string(getpid()) + ".onnx");
+  onnx::write_model(model, path, {});
+  const Session session(path, {.intra_op_num_threads = 1});
+  fs::remove(path);
+  std::vector<std::string> names;
+  for (const auto& [name, array] : example.outputs) names.push_back(name);
+  return session.run(example.inputs, names);
+}
+
+/// Largest difference, in units of the tolerance of an output: that of the fixture, or `relative` of its largest value.
+double difference(const Array& actual, const Array& expected, double atol, double relative) {
+  if (actual.shape() != expected.shape() || actual.data_type() != expected.data_type()) return INFINITY;
+  if (expected.data_type() != DataType::Float32)
+    return std::ranges::equal(actual.bytes(), expected.bytes()) ? 0 : INFINITY;
+  double largest = 1;
+  double worst = 0;
+  for (std::int64_t i = 0; i < expected.element_count(); ++i) {
+    const double a = static_cast<double>(actual.data<float>()[i]);
+    const double e = static_cast<double>(expected.data<float>()[i]);
+    largest = std::max(largest, std::fabs(e));
+    if (a != e) worst = std::isnan(a) ? INFINITY : std::max(worst, std::fabs(a - e));
+  }
+  return worst / std::max(atol, relative * largest);
+}
+
+class OptimizedGolden : public ::testing::TestWithParam<FixtureFile> {
+ protected:
+  void expect_same(const OptimizationConfig& config, int opset, double relative) const {
+    const FixtureFile& file = GetParam();
+    const onnx::Model before = lower(file, opset);
+    onnx::Model model = before;
+    OptimizedModel report;
+    optimization::optimize_model(model, config, report);
+    if (config.fp16) optimization::convert_to_float16(model);
+    int index = 0;
+    for (const FixtureCase& example : read_cases(file)) {
+      const std::vector<Array> outputs = run(model, example);
+      for (std::size_t i = 0; i < outputs.size(); ++i)
+        EXPECT_LE(difference(outputs[i], example.outputs[i].second, std::stod(file.metadata.at("atol")), relative), 1)
+            << "case " << index << ", " << example.outputs[i].first;
+      ++index;
+    }
+  }
+};
+
+TEST_P(OptimizedGolden, BasicKeepsValues) { expect_same(AutoOptimizationConfig::O1(), 18, 1e-4); }
+TEST_P(OptimizedGolden, FusionsKeepValues) { expect_same(AutoOptimizationConfig::O2(), 18, 1e-4); }
+/// Normalizations and GELU are written out there.
+TEST_P(OptimizedGolden, FusionsOfAnOldOpsetKeepValues) { expect_same(AutoOptimizationConfig::O2(), 14, 1e-4); }
+/// tanh for erf is off by 5e-4 at most for one GELU; layers add up.
+TEST_P(OptimizedGolden, ApproximationStaysNear) { expect_same(AutoOptimizationConfig::O3(), 18, 5e-2); }
+
+std::string test_name(const ::testing::TestParamInfo<FixtureFile>& info) {
+  std::string name = info.param.fixture + "__" + info.param.path.stem().string();
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, OptimizedGolden, ::testing::ValuesIn(fixture_files()), test_name);
+
+}  // namespace
+}  // namespace onnxport::testing
