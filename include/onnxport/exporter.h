@@ -65,6 +65,7 @@ struct ExportOptions {
   bool dynamic_axes = true;
   bool monolith = false;     ///< one file even where encoder and decoder are usual
   bool post_process = true;  ///< also write decoder_model_merged.onnx, where decoders with and without past are
+  /// Optimum's export variant, or any other name for that of the weights: "fp16" takes model.fp16.safetensors.
   std::string variant = "default";
   std::string framework{};     ///< pt, tf: whose weights, where both are there; default: from_pretrained's order
   std::string library_name{};  ///< transformers, sentence_transformers; default: from the directory's files

@@ -56,8 +56,10 @@ std::filesystem::path download_model(std::string_view model_id, const HubFileSel
                                      const HubOptions& options = {});
 
 /// What an export needs of a repository: configs, tokenizer and processor files, and the weights in the first of the
-/// formats safetensors, PyTorch, TensorFlow that there is. `subfolder` as in HubOptions.
-std::vector<std::string> select_checkpoint_files(const std::vector<HubFile>& files, std::string_view subfolder = {});
+/// formats safetensors, PyTorch, TensorFlow that there is. `subfolder` as in HubOptions; `variant` as from_pretrained has
+/// it: "fp16" takes model.fp16.safetensors. Throws Error(InvalidCheckpoint) if there are no weights of the variant.
+std::vector<std::string> select_checkpoint_files(const std::vector<HubFile>& files, std::string_view subfolder = {},
+                                                 std::string_view variant = {});
 
 /// What a tokenizer needs: config.json and the files of tokenizers.
 std::vector<std::string> select_tokenizer_files(const std::vector<HubFile>& files, std::string_view subfolder = {});
@@ -69,6 +71,7 @@ std::filesystem::path resolve_model(const std::filesystem::path& model, const Hu
                                     const HubOptions& options = {});
 
 /// The same with what an export needs of a repository.
-std::filesystem::path resolve_checkpoint(const std::filesystem::path& model, const HubOptions& options = {});
+std::filesystem::path resolve_checkpoint(const std::filesystem::path& model, const HubOptions& options = {},
+                                         std::string_view variant = {});
 
 }  // namespace onnxport

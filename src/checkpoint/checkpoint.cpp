@@ -72,7 +72,8 @@ OtherWeights find_other_weights(const fs::path& directory) {
   return found;
 }
 
-[[noreturn]] void fail_without_weights(const fs::path& directory, const std::vector<std::string>& candidates) {
+[[noreturn]] void fail_without_weights(const fs::path& directory, const std::vector<std::string>& candidates,
+                                       std::string_view variant) {
   std::string message = directory.string() + " has no weights: there is none of " + join(candidates);
   const OtherWeights other = find_other_weights(directory);
   if (!other.unknown_formats.empty()) {
@@ -82,8 +83,10 @@ OtherWeights find_other_weights(const fs::path& directory) {
   }
   if (!other.known.empty()) {
     message += "; there is " + join(other.known) +
-               " (a variant, model.VARIANT.safetensors, must be asked for; shards need their index;"
-               " --framework pt leaves out tf_model.h5)";
+               (variant.empty() ? " (a variant, model.VARIANT.safetensors, must be asked for by --variant VARIANT;"
+                                  " shards need their index; --framework pt leaves out tf_model.h5)"
+                                : " (asked for is the variant " + quote_json(variant) +
+                                      ": leave out --variant, or name another; shards need their index)");
   }
   fail(message);
 }
@@ -244,7 +247,7 @@ void open_weights(Checkpoint& checkpoint, std::string_view variant, Framework fr
     }
     names.push_back(candidate.name);
   }
-  fail_without_weights(checkpoint.directory, names);
+  fail_without_weights(checkpoint.directory, names, variant);
 }
 
 }  // namespace

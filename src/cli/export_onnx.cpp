@@ -81,8 +81,11 @@ OptionGroup model_options(Request& request) {
         "optimum",
         store(request.layout),
         {"optimum", "transformers.js"}},
-       {"--variant", "VARIANT", "Variant of the export, for architectures that have some.", "default",
-        store(options.variant)},
+       {"--variant", "VARIANT",
+        "Variant of the weights, as from_pretrained has it: fp16 takes model.fp16.safetensors or pytorch_model.fp16.bin, "
+        "also sharded. Names of Optimum's export variants (default, monolith, split, ...) keep that meaning; of them there "
+        "is default.",
+        "default", store(options.variant)},
        {"--framework",
         "FRAMEWORK",
         "Whose weights to read where a checkpoint has both: pt takes safetensors or pytorch_model.bin, tf takes "

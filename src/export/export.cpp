@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <future>
+#include <iterator>
 #include <optional>
 #include <set>
 
@@ -33,6 +34,16 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view sentence_transformers = "sentence_transformers";
 constexpr const char* merged_name = "decoder_model_merged";
+
+constexpr std::string_view default_variant = "default";
+/// What Optimum's --variant takes: the VARIANTS of its OnnxConfigs (SAM, ColPali, MusicGen, SpeechT5).
+constexpr std::string_view export_variants[] = {
+    default_variant, "monolith", "split", "vision", "text", "text-conditional-with-past", "with-past", "without-past"};
+
+/// One option serves two meanings: any other name is a variant of the weights, as from_pretrained(variant=) has it.
+bool is_export_variant(std::string_view name) {
+  return std::find(std::begin(export_variants), std::end(export_variants), name) != std::end(export_variants);
+}
 
 struct FloatFormat {
   std::string_view name;
@@ -224,9 +235,10 @@ class Exporter {
                   "opset " + std::to_string(result_.opset) + " is out of range: onnxport writes opset " +
                       std::to_string(onnx::minimum_opset) + " to " + std::to_string(onnx::maximum_opset));
     if (!(result_.atol >= 0)) throw Error(ErrorKind::InvalidArgument, "atol must be a number of 0 or more");
-    if (options_.variant != "default")
-      throw Error(ErrorKind::InvalidArgument,
-                  "the variant \"" + options_.variant + "\" is unknown; the only one here is default");
+    if (is_export_variant(options_.variant) && options_.variant != default_variant)
+      throw Error(ErrorKind::InvalidArgument, "the export variant \"" + options_.variant +
+                                                  "\" belongs to architectures that onnxport lacks; here is the "
+                                                  "variant default, and variants of weights, such as fp16");
     if (options_.monolith && options_.task.ends_with("-with-past"))
       throw Error(ErrorKind::InvalidArgument, "--monolith and a task -with-past exclude each other");
     if (!options_.library_name.empty() && options_.library_name != "transformers" &&
@@ -234,6 +246,11 @@ class Exporter {
       throw Error(ErrorKind::InvalidArgument,
                   "the library \"" + options_.library_name +
                       "\" is not supported; onnxport reads transformers and sentence_transformers");
+  }
+
+  /// The variant of the weights' files; empty for those without.
+  std::string_view weight_variant() const {
+    return is_export_variant(options_.variant) ? std::string_view() : options_.variant;
   }
 
   /// The directory that the user names, or what the Hub has under that id.
@@ -245,7 +262,7 @@ class Exporter {
         if (now.total > 0) options_.progress({stage, now.done, now.total});
       };
     }
-    return resolve_checkpoint(options_.model, hub);
+    return resolve_checkpoint(options_.model, hub, weight_variant());
   }
 
   void open() {
@@ -254,8 +271,8 @@ class Exporter {
                                                           : options_.library_name == sentence_transformers;
     // Older directories of sentence-transformers keep the transformer in a folder of its own.
     const bool nested = fs::exists(model_ / "modules.json") && !fs::exists(model_ / "config.json");
-    checkpoint_ = open_checkpoint(sentence_transformer_ || nested ? transformer_directory(model_) : model_, {},
-                                  framework_named(options_.framework));
+    checkpoint_ = open_checkpoint(sentence_transformer_ || nested ? transformer_directory(model_) : model_,
+                                  weight_variant(), framework_named(options_.framework));
     if (!options_.model_kwargs.empty()) merge_model_kwargs();
     output_request_.names = options_.outputs;
     if (options_.config) apply_config();

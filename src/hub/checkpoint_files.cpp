@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <cctype>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -15,32 +15,57 @@ namespace fs = std::filesystem;
 
 /// The formats of weights, the preferred first: a single file, or an index and files that are named after it.
 struct WeightFormat {
-  std::string_view file;
-  std::string_view shard_begin;
-  std::string_view shard_end;
+  std::string_view stem;
+  std::string_view extension;
 };
-constexpr WeightFormat weight_formats[] = {
-    {"model.safetensors", "model-", ".safetensors"},
-    {"pytorch_model.bin", "pytorch_model-", ".bin"},
-    {"tf_model.h5", "tf_model-", ".h5"},
-};
+constexpr WeightFormat weight_formats[] = {{"model", ".safetensors"}, {"pytorch_model", ".bin"}, {"tf_model", ".h5"}};
+
+/// Whether a file is a shard: "model-00001-of-00002.safetensors"; of a variant "model.fp16-00001-of-00002.safetensors",
+/// or as diffusers calls it "model-00001-of-00002.fp16.safetensors".
+bool is_shard(std::string_view name, const WeightFormat& format, const std::string& variant_part) {
+  if (name.find("-of-") == std::string_view::npos) return false;
+  const std::string stem(format.stem);
+  const std::string extension(format.extension);
+  const bool is_numbered_last = name.starts_with(stem + variant_part + "-") && name.ends_with(extension);
+  const bool is_named_last = name.starts_with(stem + "-") && name.ends_with(variant_part + extension);
+  if (!variant_part.empty()) return is_numbered_last || is_named_last;
+  // Without a variant, nothing stands between the number and the extension.
+  return is_numbered_last && name.substr(0, name.size() - extension.size()).find('.') == std::string_view::npos;
+}
 
 /// One directory's weights: the names that the first format that there is has.
-std::vector<std::string> weights(const std::set<std::string>& names) {
+std::vector<std::string> weights(const std::set<std::string>& names, std::string_view variant) {
+  const std::string variant_part = variant.empty() ? std::string() : "." + std::string(variant);
   for (const WeightFormat& format : weight_formats) {
-    const std::string file(format.file);
-    if (names.contains(file)) return {file};
-    if (!names.contains(file + ".index.json")) continue;
-    std::vector<std::string> selected{file + ".index.json"};
-    // "model-00001-of-00002.safetensors"
-    for (const std::string& name : names) {
-      const bool is_shard = name.starts_with(format.shard_begin) && name.ends_with(format.shard_end) &&
-                            name.find("-of-") != std::string::npos;
-      if (is_shard) selected.push_back(name);
-    }
+    // TensorFlow's files have no variants.
+    if (!variant.empty() && format.extension == ".h5") continue;
+    const std::string stem(format.stem);
+    const std::string extension(format.extension);
+    if (const std::string file = stem + variant_part + extension; names.contains(file)) return {file};
+    const std::string index = stem + extension + ".index" + variant_part + ".json";
+    if (!names.contains(index)) continue;
+    std::vector<std::string> selected{index};
+    std::copy_if(names.begin(), names.end(), std::back_inserter(selected),
+                 [&](const std::string& name) { return is_shard(name, format, variant_part); });
     return selected;
   }
   return {};
+}
+
+/// There are weights, perhaps, but none of the variant: says which.
+[[noreturn]] void refuse_variant(const std::set<std::string>& names, std::string_view variant) {
+  std::string others;
+  for (const std::string& name : names) {
+    const bool is_weights =
+        std::any_of(std::begin(weight_formats), std::end(weight_formats), [&](const WeightFormat& format) {
+          return name.starts_with(format.stem) && name.ends_with(format.extension);
+        });
+    if (is_weights) others += (others.empty() ? "" : ", ") + quote_json(name);
+  }
+  throw Error(ErrorKind::InvalidCheckpoint,
+              "the model has no weights of the variant " + quote_json(variant) + " (model." + std::string(variant) +
+                  ".safetensors, pytorch_model." + std::string(variant) + ".bin or their index)" +
+                  (others.empty() ? std::string() : "; it has " + others));
 }
 
 /// "1_Pooling": a module of sentence-transformers.
@@ -55,7 +80,8 @@ bool is_config(std::string_view name) {
 
 }  // namespace
 
-std::vector<std::string> select_checkpoint_files(const std::vector<HubFile>& files, std::string_view subfolder) {
+std::vector<std::string> select_checkpoint_files(const std::vector<HubFile>& files, std::string_view subfolder,
+                                                 std::string_view variant) {
   const fs::path root(subfolder);
   std::map<fs::path, std::set<std::string>> directories;
   for (const HubFile& file : files)
@@ -67,7 +93,9 @@ std::vector<std::string> select_checkpoint_files(const std::vector<HubFile>& fil
     const bool is_module =
         has_modules && directory.parent_path() == root && is_module_directory(directory.filename().string());
     if (directory != root && !is_module) continue;
-    std::vector<std::string> wanted = weights(names);
+    // Modules of sentence-transformers have no variants.
+    std::vector<std::string> wanted = weights(names, is_module ? std::string_view() : variant);
+    if (wanted.empty() && !is_module && !variant.empty()) refuse_variant(names, variant);
     std::copy_if(names.begin(), names.end(), std::back_inserter(wanted), is_config);
     for (const std::string& name : wanted) selected.push_back((directory / name).generic_string());
   }
@@ -97,9 +125,9 @@ fs::path resolve_model(const fs::path& model, const HubFileSelection& selection,
   return download_model(id, selection, options);
 }
 
-fs::path resolve_checkpoint(const fs::path& model, const HubOptions& options) {
+fs::path resolve_checkpoint(const fs::path& model, const HubOptions& options, std::string_view variant) {
   const auto selection = [&](const std::vector<HubFile>& files) {
-    return select_checkpoint_files(files, options.subfolder);
+    return select_checkpoint_files(files, options.subfolder, variant);
   };
   return resolve_model(model, selection, options);
 }

@@ -123,6 +123,38 @@ TEST_F(CheckpointFormats, AreReadInFromPretrainedsOrder) {
   expect_refused([&] { opened("int8"); }, "none of model.int8.safetensors");
 }
 
+TEST_F(CheckpointFormats, VariantsOfWeightsAreExported) {
+  add("bert", "expected.safetensors", "model.safetensors");
+  const std::map<std::string, std::string> expected = exported();
+  clear();
+  add("bert", "tf_model.h5", "tf_model.h5");
+  add("bert", "pytorch_model.bin", "pytorch_model.fp16.bin");
+  EXPECT_TRUE(exported({.variant = "fp16"}) == expected);
+  clear();
+  add("bert", "expected.safetensors", "model.fp16-00001-of-00001.safetensors");
+  Json weight_map;
+  for (const auto& [name, source] : read_safetensors(fixture("bert") / "expected.safetensors")) {
+    weight_map.set(name, "model.fp16-00001-of-00001.safetensors");
+  }
+  Json index;
+  index.set("weight_map", weight_map);
+  std::ofstream(checkpoint() / "model.safetensors.index.fp16.json") << dump_json(index);
+  EXPECT_TRUE(exported({.variant = "fp16"}) == expected);
+
+  // The names of Optimum's export variants keep their meaning.
+  expect_refused([&] { exported(); }, "must be asked for by --variant VARIANT");
+  expect_refused([&] { exported({.variant = "bf16"}); }, "asked for is the variant \"bf16\"");
+  for (const char* variant : {"monolith", "with-past"}) {
+    try {
+      exported({.variant = variant});
+      ADD_FAILURE() << variant;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::InvalidArgument);
+      EXPECT_NE(std::string(error.what()).find("belongs to architectures that onnxport lacks"), std::string::npos);
+    }
+  }
+}
+
 TEST_F(CheckpointFormats, ShardsOfPyTorch) {
   add("bert", "pytorch_model.bin", "pytorch_model-00001-of-00002.bin");
   add("bert", "pytorch_model.legacy.bin", "pytorch_model-00002-of-00002.bin");

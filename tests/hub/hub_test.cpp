@@ -398,6 +398,48 @@ TEST(HubNames, CheckpointFiles) {
             (Names{"unet/config.json", "unet/model.safetensors"}));
 }
 
+TEST(HubNames, VariantsOfWeights) {
+  const auto select = [](std::vector<std::string> names, std::string_view variant) {
+    std::vector<HubFile> files;
+    for (std::string& name : names) files.push_back({std::move(name), 1});
+    return select_checkpoint_files(files, {}, variant);
+  };
+  using Names = std::vector<std::string>;
+  const Names all{"config.json",
+                  "model-00001-of-00002.safetensors",
+                  "model-00002-of-00002.safetensors",
+                  "model.fp16-00001-of-00002.safetensors",
+                  "model.fp16-00002-of-00002.safetensors",
+                  "model-00001-of-00002.bf16.safetensors",
+                  "model.safetensors.index.bf16.json",
+                  "model.safetensors.index.fp16.json",
+                  "model.safetensors.index.json",
+                  "pytorch_model.int8.bin",
+                  "tf_model.h5"};
+  EXPECT_EQ(select(all, ""), (Names{"config.json", "model-00001-of-00002.safetensors",
+                                    "model-00002-of-00002.safetensors", "model.safetensors.index.json"}));
+  EXPECT_EQ(select(all, "fp16"), (Names{"config.json", "model.fp16-00001-of-00002.safetensors",
+                                        "model.fp16-00002-of-00002.safetensors", "model.safetensors.index.fp16.json"}));
+  EXPECT_EQ(select(all, "bf16"),
+            (Names{"config.json", "model-00001-of-00002.bf16.safetensors", "model.safetensors.index.bf16.json"}));
+  EXPECT_EQ(select(all, "int8"), (Names{"config.json", "pytorch_model.int8.bin"}));
+  EXPECT_EQ(select({"config.json", "model.fp16.safetensors", "model.safetensors", "pytorch_model.fp16.bin"}, "fp16"),
+            (Names{"config.json", "model.fp16.safetensors"}));
+  EXPECT_EQ(select({"1_Dense/model.safetensors", "config.json", "model.fp16.safetensors", "modules.json"}, "fp16"),
+            (Names{"1_Dense/model.safetensors", "config.json", "model.fp16.safetensors", "modules.json"}));
+  try {
+    select({"config.json", "model.safetensors", "model.bf16.safetensors", "tf_model.h5"}, "fp16");
+    ADD_FAILURE() << "nothing was refused";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::InvalidCheckpoint);
+    EXPECT_NE(std::string(error.what()).find(
+                  "no weights of the variant \"fp16\" (model.fp16.safetensors, pytorch_model.fp16.bin or their index); "
+                  "it has \"model.bf16.safetensors\", \"model.safetensors\", \"tf_model.h5\""),
+              std::string::npos)
+        << error.what();
+  }
+}
+
 TEST(HubUrls, QuotingAndResolution) {
   EXPECT_EQ(hub::quote_url("a b/ü%", "/"), "a%20b/%C3%BC%25");
   EXPECT_EQ(hub::quote_url("refs/pr/1"), "refs%2Fpr%2F1");
