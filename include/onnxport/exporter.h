@@ -79,6 +79,10 @@ struct ExportOptions {
   bool companion_files = true;  ///< config.json and the files of tokenizers and processors beside the model
 
   HubOptions hub{};  ///< for a model that is no directory
+  /// Convert weights of the Hub while they arrive, so that the disk holds the output alone: nothing of them is left in
+  /// the cache, and the reference takes them from the model that was written. Safetensors files only; others are
+  /// downloaded as usual, with a warning.
+  bool stream = false;
   WeightsMode weights = WeightsMode::Copy;
   ExternalData external_data = ExternalData::Auto;
   bool validate = true;

@@ -56,8 +56,8 @@ std::filesystem::path download_model(std::string_view model_id, const HubFileSel
                                      const HubOptions& options = {});
 
 /// What an export needs of a repository: configs, tokenizer and processor files, and the weights in the first of the
-/// formats safetensors, PyTorch, TensorFlow that there is. `subfolder` as in HubOptions; `variant` as from_pretrained has
-/// it: "fp16" takes model.fp16.safetensors. Throws Error(InvalidCheckpoint) if there are no weights of the variant.
+/// formats safetensors, PyTorch, TensorFlow that there is. `subfolder` as in HubOptions; `variant` as from_pretrained
+/// has it: "fp16" takes model.fp16.safetensors. Throws Error(InvalidCheckpoint) if there are no weights of the variant.
 std::vector<std::string> select_checkpoint_files(const std::vector<HubFile>& files, std::string_view subfolder = {},
                                                  std::string_view variant = {});
 

@@ -82,8 +82,10 @@ OptionGroup model_options(Request& request) {
         store(request.layout),
         {"optimum", "transformers.js"}},
        {"--variant", "VARIANT",
-        "Variant of the weights, as from_pretrained has it: fp16 takes model.fp16.safetensors or pytorch_model.fp16.bin, "
-        "also sharded. Names of Optimum's export variants (default, monolith, split, ...) keep that meaning; of them there "
+        "Variant of the weights, as from_pretrained has it: fp16 takes model.fp16.safetensors or "
+        "pytorch_model.fp16.bin, "
+        "also sharded. Names of Optimum's export variants (default, monolith, split, ...) keep that meaning; of them "
+        "there "
         "is default.",
         "default", store(options.variant)},
        {"--framework",
@@ -122,10 +124,15 @@ OptionGroup model_options(Request& request) {
         store(options.device)}}};
 }
 
-OptionGroup hub_group(HubOptions& options) {
-  std::vector<Option> list = hub_options(options);
-  list.insert(list.begin() + 1,
-              {"--subfolder", "DIR", "Folder of the model that holds the checkpoint.", "", store(options.subfolder)});
+OptionGroup hub_group(ExportOptions& options) {
+  std::vector<Option> list = hub_options(options.hub);
+  list.insert(list.begin() + 1, {"--subfolder", "DIR", "Folder of the model that holds the checkpoint.", "",
+                                 store(options.hub.subfolder)});
+  list.push_back(
+      {"--stream", "",
+       "Convert the weights while they are downloaded: the disk holds the output alone, and nothing of them is "
+       "left in the cache. The reference reads them back from the model. Needs safetensors files.",
+       "", store_flag(options.stream)});
   return {"Models of the Hub", std::move(list)};
 }
 
@@ -298,7 +305,7 @@ Command export_onnx_command() {
        "Fix all shapes"},
   };
   command.groups = {required_arguments(*request),          model_options(*request),
-                    hub_group(request->options.hub),       weight_options(request->options),
+                    hub_group(request->options),           weight_options(request->options),
                     validation_options(request->options),  report_options(*request),
                     input_shapes(request->options.shapes), compatibility_options(*request)};
   command.run = [request] { return run_export(*request); };

@@ -11,6 +11,7 @@
 
 #include "core/float16.h"
 #include "core/parallel_for.h"
+#include "core/tensor_regions.h"
 #include "onnxport/error.h"
 
 namespace onnxport {
@@ -367,6 +368,8 @@ class Transposer {
     last_stride_ = axes_.strides.back();
   }
 
+  const TensorSource& source() const { return source_; }
+
   void compute(std::int64_t first, std::span<std::byte> out) const {
     const bool rows_stay = unit_ + 1 == axes_.dimensions.size();
     if (rows_stay) {
@@ -546,7 +549,105 @@ void read_concat(const std::vector<ConcatPart>& parts, std::int64_t row_size, st
   }
 }
 
+// ---- Transforms -----------------------------------------------------------------------------------------------------
+
+/// What `compute` of a lazy source is. Named types, so that what a source reads can be asked of it.
+struct Cast {
+  TensorSource source;
+  Converter convert;
+  std::size_t in_size;
+  std::size_t out_size;
+
+  void operator()(std::int64_t first, std::span<std::byte> out) const {
+    read_converted(source, convert, in_size, out_size, first, out);
+  }
+};
+
+struct Transposition {
+  std::shared_ptr<const Transposer> transposer;
+
+  void operator()(std::int64_t first, std::span<std::byte> out) const { transposer->compute(first, out); }
+};
+
+struct Concatenation {
+  std::shared_ptr<const std::vector<ConcatPart>> parts;
+  std::int64_t row_size;
+  std::size_t element_size;
+
+  void operator()(std::int64_t first, std::span<std::byte> out) const {
+    read_concat(*parts, row_size, element_size, first, out);
+  }
+};
+
+struct Slice {
+  TensorSource source;
+  std::int64_t skipped;  ///< elements of a row of the source before the slice
+  std::int64_t row;
+  std::int64_t source_row;
+  std::size_t element_size;
+
+  void operator()(std::int64_t position, std::span<std::byte> out) const {
+    while (!out.empty()) {
+      const std::int64_t within = position % row;
+      const std::int64_t run = std::min(row - within, static_cast<std::int64_t>(out.size() / element_size));
+      const std::size_t bytes = static_cast<std::size_t>(run) * element_size;
+      read_elements(source, position / row * source_row + skipped + within, out.first(bytes));
+      position += run;
+      out = out.subspan(bytes);
+    }
+  }
+};
+
+struct Scaling {
+  TensorSource source;
+  float factor;
+
+  void operator()(std::int64_t first, std::span<std::byte> out) const {
+    read_elements(source, first, out);
+    with_element(source.data_type, [&](auto element) {
+      using Element = decltype(element);
+      using Storage = typename Element::Storage;
+      if constexpr (std::is_floating_point_v<typename Element::Value>) {
+        for (std::size_t offset = 0; offset < out.size(); offset += sizeof(Storage)) {
+          const auto product = Element::load(load_bits<Storage>(out.data() + offset)) * factor;
+          const Storage bits = convert_value<Element>(product);
+          std::memcpy(out.data() + offset, &bits, sizeof(bits));
+        }
+      }
+    });
+  }
+};
+
+void add_regions(const TensorSource& source, std::vector<FileRegion>& regions) {
+  if (in_memory(source)) {
+    if (source.file) regions.push_back({source.file, source.file_offset, source.bytes.size()});
+  } else if (const auto* cast = source.compute.target<Cast>()) {
+    add_regions(cast->source, regions);
+  } else if (const auto* transposition = source.compute.target<Transposition>()) {
+    add_regions(transposition->transposer->source(), regions);
+  } else if (const auto* concatenation = source.compute.target<Concatenation>()) {
+    for (const ConcatPart& part : *concatenation->parts) add_regions(part.source, regions);
+  } else if (const auto* slice = source.compute.target<Slice>()) {
+    add_regions(slice->source, regions);
+  } else if (const auto* scaling = source.compute.target<Scaling>()) {
+    add_regions(scaling->source, regions);
+  }
+}
+
 }  // namespace
+
+std::vector<FileRegion> regions_of(const TensorSource& source) {
+  std::vector<FileRegion> regions;
+  add_regions(source, regions);
+  return regions;
+}
+
+bool is_elementwise(const TensorSource& source) {
+  if (in_memory(source)) return true;
+  if (const auto* cast = source.compute.target<Cast>()) return is_elementwise(cast->source);
+  const auto* scaling = source.compute.target<Scaling>();
+  return scaling != nullptr && is_elementwise(scaling->source);
+}
 
 std::int64_t TensorSource::element_count() const { return onnxport::element_count(shape); }
 
@@ -607,11 +708,7 @@ TensorSource cast(TensorSource source, DataType type) {
   const Converter convert = converter(source.data_type, type);
   const std::size_t in_size = size_of(source.data_type);
   std::vector<std::int64_t> shape = source.shape;
-  return lazy(type, std::move(shape),
-              [source = std::move(source), convert, in_size, out_size = size_of(type)](std::int64_t first,
-                                                                                       std::span<std::byte> out) {
-                read_converted(source, convert, in_size, out_size, first, out);
-              });
+  return lazy(type, std::move(shape), Cast{std::move(source), convert, in_size, size_of(type)});
 }
 
 TensorSource reshape(TensorSource source, std::vector<std::int64_t> shape) {
@@ -632,9 +729,8 @@ TensorSource transpose(TensorSource source, std::vector<int> permutation) {
   TransposedAxes axes = simplify_axes(source.shape, permutation);
   if (axes.dimensions.size() == 1) return reshape(std::move(source), std::move(shape));
   const DataType type = source.data_type;
-  auto transposer = std::make_shared<const Transposer>(std::move(source), std::move(axes));
   return lazy(type, std::move(shape),
-              [transposer](std::int64_t first, std::span<std::byte> out) { transposer->compute(first, out); });
+              Transposition{std::make_shared<const Transposer>(std::move(source), std::move(axes))});
 }
 
 TensorSource concat(std::vector<TensorSource> sources, int axis) {
@@ -658,11 +754,7 @@ TensorSource concat(std::vector<TensorSource> sources, int axis) {
   }
   shape[static_cast<std::size_t>(normalised)] = size;
   element_count(shape);  // throws if the product overflows
-  return lazy(type, std::move(shape),
-              [parts = std::shared_ptr<const std::vector<ConcatPart>>(std::move(parts)), row_size,
-               element_size = size_of(type)](std::int64_t first, std::span<std::byte> out) {
-                read_concat(*parts, row_size, element_size, first, out);
-              });
+  return lazy(type, std::move(shape), Concatenation{std::move(parts), row_size, size_of(type)});
 }
 
 TensorSource slice(TensorSource source, int axis, std::int64_t begin, std::int64_t end) {
@@ -686,18 +778,7 @@ TensorSource slice(TensorSource source, int axis, std::int64_t begin, std::int64
     return source;
   }
   const std::int64_t source_row = view.size * view.inner;
-  return lazy(type, std::move(shape),
-              [source = std::move(source), skipped, row, source_row, element_size](std::int64_t position,
-                                                                                   std::span<std::byte> out) {
-                while (!out.empty()) {
-                  const std::int64_t within = position % row;
-                  const std::int64_t run = std::min(row - within, static_cast<std::int64_t>(out.size() / element_size));
-                  const std::size_t bytes = static_cast<std::size_t>(run) * element_size;
-                  read_elements(source, position / row * source_row + skipped + within, out.first(bytes));
-                  position += run;
-                  out = out.subspan(bytes);
-                }
-              });
+  return lazy(type, std::move(shape), Slice{std::move(source), skipped, row, source_row, element_size});
 }
 
 TensorSource scale(TensorSource source, float factor) {
@@ -706,21 +787,7 @@ TensorSource scale(TensorSource source, float factor) {
   }
   const DataType type = source.data_type;
   std::vector<std::int64_t> shape = source.shape;
-  return lazy(type, std::move(shape),
-              [source = std::move(source), factor](std::int64_t first, std::span<std::byte> out) {
-                read_elements(source, first, out);
-                with_element(source.data_type, [&](auto element) {
-                  using Element = decltype(element);
-                  using Storage = typename Element::Storage;
-                  if constexpr (std::is_floating_point_v<typename Element::Value>) {
-                    for (std::size_t offset = 0; offset < out.size(); offset += sizeof(Storage)) {
-                      const auto product = Element::load(load_bits<Storage>(out.data() + offset)) * factor;
-                      const Storage bits = convert_value<Element>(product);
-                      std::memcpy(out.data() + offset, &bits, sizeof(bits));
-                    }
-                  }
-                });
-              });
+  return lazy(type, std::move(shape), Scaling{std::move(source), factor});
 }
 
 TensorSource computed(std::vector<std::int64_t> shape, std::function<Array()> compute) {

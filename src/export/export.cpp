@@ -4,6 +4,7 @@
 #include <cmath>
 #include <future>
 #include <iterator>
+#include <memory>
 #include <optional>
 #include <set>
 
@@ -16,6 +17,8 @@
 #include "checkpoint/config.h"
 #include "core/parallel_for.h"
 #include "export/companion_files.h"
+#include "export/stream_weights.h"
+#include "hub/weight_stream.h"
 #include "onnx/lowering.h"
 #include "onnx/merge_decoders.h"
 #include "onnx/staged_directory.h"
@@ -193,17 +196,23 @@ class Exporter {
     build();
     watch_.lap("build");
     // Two jobs that need nothing of each other: one waits for the disk, the other computes.
-    if (options_.validate) reference_ = std::async([this] { return compute_reference(); });
+    if (options_.validate && !stream_) reference_ = std::async([this] { return compute_reference(); });
     onnx::StagedDirectory staged(options_.output);
     std::vector<fs::path> companions;
     if (options_.companion_files) companions = write_companion_files(model_, checkpoint_.config, staged.path());
     std::vector<fs::path> names;
-    for (const BuiltModel& model : built_.models) write(model.name, lower(model), staged, names);
+    for (const BuiltModel& model : built_.models) {
+      const onnx::Model lowered = lower(model);
+      if (stream_ && options_.validate) keep_for_reference(model, lowered);
+      write(model.name, lowered, staged, names);
+    }
     if (merged_) {
       log("Post-processing the exported models...");
       write(merged_name, lower_merged(), staged, names);
     }
+    if (stream_) finish_stream(staged.path());
     watch_.lap("write");
+    if (options_.validate && !reference_.valid()) reference_ = std::async([this] { return compute_reference(); });
     if (options_.validate) {
       for (std::size_t i = 0; i < built_.models.size(); ++i) validate_model(i, staged.path());
       if (merged_) validate_merged(staged.path());
@@ -239,6 +248,9 @@ class Exporter {
       throw Error(ErrorKind::InvalidArgument, "the export variant \"" + options_.variant +
                                                   "\" belongs to architectures that onnxport lacks; here is the "
                                                   "variant default, and variants of weights, such as fp16");
+    if (options_.stream && options_.weights == WeightsMode::Reference)
+      throw Error(ErrorKind::InvalidArgument,
+                  "--stream and --weights reference exclude each other: a stream leaves no file to refer to");
     if (options_.monolith && options_.task.ends_with("-with-past"))
       throw Error(ErrorKind::InvalidArgument, "--monolith and a task -with-past exclude each other");
     if (!options_.library_name.empty() && options_.library_name != "transformers" &&
@@ -253,8 +265,7 @@ class Exporter {
     return is_export_variant(options_.variant) ? std::string_view() : options_.variant;
   }
 
-  /// The directory that the user names, or what the Hub has under that id.
-  fs::path find_checkpoint() const {
+  HubOptions hub_options() const {
     HubOptions hub = options_.hub;
     if (!hub.warn) hub.warn = options_.warn;
     if (options_.progress && !hub.progress) {
@@ -262,7 +273,56 @@ class Exporter {
         if (now.total > 0) options_.progress({stage, now.done, now.total});
       };
     }
-    return resolve_checkpoint(options_.model, hub, weight_variant());
+    return hub;
+  }
+
+  /// The directory that the user names, or what the Hub has under that id.
+  fs::path find_checkpoint() {
+    if (options_.stream && open_stream()) return stream_->checkpoint();
+    return resolve_checkpoint(options_.model, hub_options(), weight_variant());
+  }
+
+  /// Weights that are not here yet pass through the disk that the output is on. False if there are none to stream.
+  bool open_stream() {
+    std::error_code error;
+    if (fs::exists(options_.model, error)) {
+      warn("--stream changes nothing: " + options_.model.string() + " is here already");
+      return false;
+    }
+    stream_directory_.emplace(options_.output);
+    stream_ = hub::WeightStream::open(
+        options_.model.generic_string(),
+        [this](const std::vector<HubFile>& files) {
+          return select_checkpoint_files(files, options_.hub.subfolder, weight_variant());
+        },
+        stream_directory_->path(), hub_options());
+    if (stream_) return true;
+    stream_directory_.reset();
+    warn("--stream needs weights in safetensors files, whose header comes first; those of " + options_.model.string() +
+         " are downloaded into the cache instead");
+    return false;
+  }
+
+  void keep_for_reference(const BuiltModel& model, const onnx::Model& lowered) {
+    const std::vector<FileRegion> regions = unreadable_regions(*model.graph, checkpoint_.tensors, lowered);
+    kept_.insert(kept_.end(), regions.begin(), regions.end());
+  }
+
+  /// Fills the files with the weights as they arrive. The graphs are then built again, over what was written: it is all
+  /// that is left of the checkpoint's tensors.
+  void finish_stream(const fs::path& directory) {
+    stream_weights(deferred_, kept_, *stream_);
+    deferred_.clear();
+    kept_.clear();
+    if (options_.validate) {
+      TensorMap tensors = checkpoint_.tensors;
+      for (const BuiltModel& model : built_.models)
+        read_back(*model.graph, directory / (model.name + ".onnx"), tensors);
+      checkpoint_.tensors = std::move(tensors);
+      build_graphs();
+    }
+    stream_.reset();
+    stream_directory_.reset();
   }
 
   void open() {
@@ -317,10 +377,7 @@ class Exporter {
     result_.model_type = architecture.model_type;
     result_.task = choose_task(architecture, config);
     completed_config_ = completed_config(checkpoint_, architecture);
-    const DimBindings sizes = options_.dynamic_axes ? DimBindings{} : input_sizes(options_.shapes, *completed_config_);
-    built_ = sentence_transformer_
-                 ? build_sentence_transformer(model_, checkpoint_, architecture, sizes, output_request_)
-                 : build_task(checkpoint_, architecture, result_.task, sizes, output_request_);
+    build_graphs();
     if (options_.monolith && built_.models.size() > 1)
       throw Error(ErrorKind::UnsupportedTask, architecture.model_type + " has no single file for " + result_.task +
                                                   ": leave out --monolith, or export feature-extraction");
@@ -340,6 +397,14 @@ class Exporter {
       return warn("decoder_model_merged.onnx is left out: with --no-dynamic-axes its branches have other input shapes");
     merged_ = Branches{static_cast<std::size_t>(decoder - built_.models.begin()),
                        static_cast<std::size_t>(with_past - built_.models.begin())};
+  }
+
+  void build_graphs() {
+    const Architecture& architecture = architecture_of(Config(checkpoint_.config));
+    const DimBindings sizes = options_.dynamic_axes ? DimBindings{} : input_sizes(options_.shapes, *completed_config_);
+    built_ = sentence_transformer_
+                 ? build_sentence_transformer(model_, checkpoint_, architecture, sizes, output_request_)
+                 : build_task(checkpoint_, architecture, result_.task, sizes, output_request_);
   }
 
   std::string choose_task(const Architecture& architecture, const Config& config) const {
@@ -424,6 +489,7 @@ class Exporter {
                                                                              : onnx::WeightStorage::Automatic;
     write_options.destination = staged.destination();
     write_options.mapped_files = mapped_files();
+    if (stream_) write_options.deferred = &deferred_;
     if (options_.progress)
       write_options.progress = [&](std::uint64_t done, std::uint64_t total) {
         options_.progress({stage, done, total});
@@ -579,6 +645,10 @@ class Exporter {
     std::size_t with_past = 0;
   };
   std::optional<Branches> merged_;
+  std::optional<onnx::StagedDirectory> stream_directory_;
+  std::unique_ptr<hub::WeightStream> stream_;
+  std::vector<onnx::DeferredWeight> deferred_;
+  std::vector<FileRegion> kept_;  ///< of the stream, for the reference
   Reference computed_reference_;
   std::future<Reference> reference_;  ///< the last member, as its thread uses the others until it is destroyed
 };

@@ -1,7 +1,6 @@
 #include "hub/cache.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <cerrno>
 #include <cstdlib>
@@ -12,14 +11,12 @@
 #include <utility>
 
 #include <fcntl.h>
-// The functions that stand for one digest alone: the interface that OpenSSL 3 prefers links four megabytes of others.
-#define OPENSSL_SUPPRESS_DEPRECATED
-#include <openssl/sha.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/environment.h"
+#include "hub/digest.h"
 #include "onnxport/error.h"
 
 namespace onnxport::hub {
@@ -59,43 +56,6 @@ void write_file(const fs::path& path, std::string_view text) {
   std::error_code error;
   fs::rename(temporary, path, error);
   if (error) fail(path, error.message());
-}
-
-/// Updates a digest with all bytes of a file.
-template <typename Context>
-void update(Context& context, const fs::path& path, int (*update_context)(Context*, const void*, std::size_t)) {
-  std::ifstream file(path, std::ios::binary);
-  std::vector<char> block(1 << 20);
-  while (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0) {
-    update_context(&context, block.data(), static_cast<std::size_t>(file.gcount()));
-  }
-}
-
-std::string hexadecimal(std::span<const unsigned char> bytes) {
-  std::string text;
-  for (const unsigned char byte : bytes) text += {"0123456789abcdef"[byte >> 4], "0123456789abcdef"[byte & 15]};
-  return text;
-}
-
-std::string sha256(const fs::path& path) {
-  SHA256_CTX context;
-  SHA256_Init(&context);
-  update(context, path, &SHA256_Update);
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-  SHA256_Final(digest.data(), &context);
-  return hexadecimal(digest);
-}
-
-/// The SHA-1 by which git names a file.
-std::string git_sha1(const fs::path& path, std::uint64_t size) {
-  SHA_CTX context;
-  SHA1_Init(&context);
-  const std::string header = "blob " + std::to_string(size);
-  SHA1_Update(&context, header.c_str(), header.size() + 1);  // with the NUL
-  update(context, path, &SHA1_Update);
-  std::array<unsigned char, SHA_DIGEST_LENGTH> digest{};
-  SHA1_Final(digest.data(), &context);
-  return hexadecimal(digest);
 }
 
 }  // namespace
@@ -265,7 +225,7 @@ void PartialBlob::set_complete(std::size_t segment) {
 }
 
 bool PartialBlob::publish(std::string_view etag) {
-  const bool intact = (etag.size() == 40 ? git_sha1(data_path_, size_) : sha256(data_path_)) == etag;
+  const bool intact = matches(data_path_, etag, size_);
   std::error_code error;
   if (intact) {
     if (::fsync(data_) != 0) fail(data_path_);

@@ -56,16 +56,15 @@ std::vector<std::string> weights(const std::set<std::string>& names, std::string
 [[noreturn]] void refuse_variant(const std::set<std::string>& names, std::string_view variant) {
   std::string others;
   for (const std::string& name : names) {
-    const bool is_weights =
-        std::any_of(std::begin(weight_formats), std::end(weight_formats), [&](const WeightFormat& format) {
-          return name.starts_with(format.stem) && name.ends_with(format.extension);
-        });
+    const bool is_weights = std::any_of(
+        std::begin(weight_formats), std::end(weight_formats),
+        [&](const WeightFormat& format) { return name.starts_with(format.stem) && name.ends_with(format.extension); });
     if (is_weights) others += (others.empty() ? "" : ", ") + quote_json(name);
   }
-  throw Error(ErrorKind::InvalidCheckpoint,
-              "the model has no weights of the variant " + quote_json(variant) + " (model." + std::string(variant) +
-                  ".safetensors, pytorch_model." + std::string(variant) + ".bin or their index)" +
-                  (others.empty() ? std::string() : "; it has " + others));
+  throw Error(ErrorKind::InvalidCheckpoint, "the model has no weights of the variant " + quote_json(variant) +
+                                                " (model." + std::string(variant) + ".safetensors, pytorch_model." +
+                                                std::string(variant) + ".bin or their index)" +
+                                                (others.empty() ? std::string() : "; it has " + others));
 }
 
 /// "1_Pooling": a module of sentence-transformers.

@@ -3,6 +3,7 @@
 #include <array>
 #include <cctype>
 #include <cstdlib>
+#include <exception>
 #include <new>
 #include <utility>
 
@@ -146,6 +147,7 @@ struct Transfer {
   std::size_t header_bytes = 0;
   bool stopped = false;
   bool too_large = false;
+  std::exception_ptr thrown{};  ///< by the receiver: kept while libcurl's own code is on the stack
 };
 
 std::size_t on_header(char* data, std::size_t, std::size_t size, void* context) {
@@ -169,8 +171,12 @@ std::size_t on_body(char* data, std::size_t, std::size_t size, void* context) {
   long status = 0;
   Curl::instance().easy_getinfo(transfer.curl, CURLINFO_RESPONSE_CODE, &status);
   if (transfer.request.receive && (status == 200 || status == 206)) {
-    if (transfer.request.receive(status, std::as_bytes(std::span(data, size)))) return size;
-    transfer.stopped = true;
+    try {
+      if (transfer.request.receive(status, std::as_bytes(std::span(data, size)))) return size;
+      transfer.stopped = true;
+    } catch (...) {
+      transfer.thrown = std::current_exception();
+    }
     return 0;
   }
   if (transfer.response.body.size() + size > largest_body) {
@@ -237,6 +243,7 @@ HttpResponse HttpConnection::get(const HttpRequest& request) {
   const CURLcode code = library.easy_perform(curl);
   library.slist_free_all(headers);
   library.easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &response.status);
+  if (transfer.thrown) std::rethrow_exception(transfer.thrown);
   if (transfer.stopped) {
     response.failure = "stopped";
   } else if (transfer.too_large) {

@@ -47,7 +47,8 @@ class HttpConnection {
   HttpConnection(HttpConnection&&) noexcept;
   HttpConnection& operator=(HttpConnection&&) noexcept;
 
-  /// Never throws for what the other side does. A body beyond 64 MiB without a receiver is a failure.
+  /// Never throws for what the other side does; what the receiver throws is passed on. A body beyond 64 MiB without a
+  /// receiver is a failure.
   HttpResponse get(const HttpRequest& request);
 
  private:

@@ -28,9 +28,9 @@ constexpr std::uint64_t kComputeGrain = std::uint64_t{1} << 20;
 constexpr std::size_t kCopyBuffer = std::size_t{2} << 20;
 constexpr std::uint64_t kPage = 4096;
 
-/// Whether the kernel declines to copy between these two files, which says nothing against copying them otherwise.
-/// EPERM is what sandboxes answer that do not know the system call.
-bool copying_is_unsupported(int error_number) {
+/// Whether the kernel or the file system lacks what was asked for (copying between these two files, reserving room),
+/// which says nothing against doing it otherwise. EPERM is what sandboxes answer that do not know the system call.
+bool is_unsupported(int error_number) {
   constexpr std::array kErrors = {EXDEV, EINVAL, ENOSYS, EOPNOTSUPP, EPERM};
   return std::find(kErrors.begin(), kErrors.end(), error_number) != kErrors.end();
 }
@@ -75,6 +75,12 @@ OutputFile::OutputFile(std::filesystem::path path, Progress progress, const Mapp
   if (descriptor_ < 0) throw_output_failed(path_, errno);
 }
 
+OutputFile::OutputFile(Reopen, std::filesystem::path path, const MappedFiles& mapped_files)
+    : path_(std::move(path)), mapped_files_(mapped_files) {
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+  if (descriptor_ < 0) throw_output_failed(path_, errno);
+}
+
 OutputFile::~OutputFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
@@ -84,6 +90,17 @@ void OutputFile::close() {
 }
 
 void OutputFile::skip_to(std::uint64_t offset) { position_ = offset; }
+
+void OutputFile::leave_out(std::uint64_t size) {
+  if (size == 0) return;
+  const auto begin = static_cast<off_t>(position_);
+  if (::fallocate(descriptor_, 0, begin, static_cast<off_t>(size)) != 0) {
+    // Not every file system reserves room; then the file grows without it.
+    if (!is_unsupported(errno)) throw_output_failed(path_, errno);
+    if (::ftruncate(descriptor_, begin + static_cast<off_t>(size)) != 0) throw_output_failed(path_, errno);
+  }
+  position_ += size;
+}
 
 void OutputFile::advance(std::uint64_t bytes) {
   position_ += bytes;
@@ -135,7 +152,7 @@ std::uint64_t OutputFile::copy_in_kernel(int source, std::uint64_t offset, std::
     const ssize_t portion =
         ::copy_file_range(source, &from, descriptor_, &to, std::min<std::uint64_t>(size - copied, kPortion), 0);
     if (portion < 0 && errno == EINTR) continue;
-    if (portion < 0 && !copying_is_unsupported(errno)) throw_output_failed(path_, errno);
+    if (portion < 0 && !is_unsupported(errno)) throw_output_failed(path_, errno);
     if (portion <= 0) break;
     copied += static_cast<std::uint64_t>(portion);
     advance(static_cast<std::uint64_t>(portion));

@@ -14,7 +14,7 @@ namespace onnxport::onnx {
 
 using MappedFiles = std::vector<std::shared_ptr<const MappedFile>>;
 
-/// A new file, filled from front to back.
+/// A new file, filled from front to back, or one whose gaps are filled.
 class OutputFile {
  public:
   /// Called after each portion with its size.
@@ -24,6 +24,9 @@ class OutputFile {
   /// `mapped_files` are those that computed tensors read: see WriteOptions. Throws Error(OutputFailed), as all
   /// functions of this class do.
   OutputFile(std::filesystem::path path, Progress progress, const MappedFiles& mapped_files);
+  /// An existing file, to fill gaps of: skip_to() goes to any offset in it. Closed when the object goes.
+  struct Reopen {};
+  OutputFile(Reopen, std::filesystem::path path, const MappedFiles& mapped_files);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
@@ -35,6 +38,8 @@ class OutputFile {
   void write(const TensorSource& source);
   /// Leaves a gap of zeros up to `offset`, which is not before the end.
   void skip_to(std::uint64_t offset);
+  /// Leaves a gap for `size` bytes, to be filled later, and reserves the room for them.
+  void leave_out(std::uint64_t size);
   /// Closes the file. Some file systems report a full disk only here.
   void close();
 

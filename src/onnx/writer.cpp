@@ -9,6 +9,7 @@
 
 #include <protozero/pbf_builder.hpp>
 
+#include "core/tensor_regions.h"
 #include "onnx/output_file.h"
 #include "onnx/proto_fields.h"
 #include "onnx/weight_plan.h"
@@ -326,22 +327,33 @@ void check_size(const Pieces& pieces, const fs::path& path) {
   }
 }
 
+void write_weight(OutputFile& file, std::uint64_t offset, const TensorSource& source, const fs::path& path,
+                  std::vector<DeferredWeight>* deferred) {
+  if (deferred == nullptr || regions_of(source).empty()) return file.write(source);
+  deferred->push_back({path, offset, source});
+  file.leave_out(source.byte_size());
+}
+
 void write_model_file(const fs::path& path, const Pieces& pieces, const OutputFile::Progress& progress,
-                      const MappedFiles& mapped_files) {
-  OutputFile file(path, progress, mapped_files);
+                      const WriteOptions& options) {
+  OutputFile file(path, progress, options.mapped_files);
+  std::uint64_t offset = 0;
   for (const Piece& piece : pieces) {
     file.write(std::as_bytes(std::span(piece.bytes)));
-    if (piece.payload != nullptr) file.write(*piece.payload);
+    if (piece.payload != nullptr) {
+      write_weight(file, offset + piece.bytes.size(), *piece.payload, path, options.deferred);
+    }
+    offset += piece.size();
   }
   file.close();
 }
 
 void write_data_file(const fs::path& path, const WeightPlan& plan, const OutputFile::Progress& progress,
-                     const MappedFiles& mapped_files) {
-  OutputFile file(path, progress, mapped_files);
+                     const WriteOptions& options) {
+  OutputFile file(path, progress, options.mapped_files);
   for (const auto& [offset, source] : plan.data) {
     file.skip_to(offset);
-    file.write(*source);
+    write_weight(file, offset, *source, path, options.deferred);
   }
   file.close();
 }
@@ -390,9 +402,9 @@ std::vector<fs::path> write_model(const Model& model, const fs::path& path, cons
   }
   if (!plan.data.empty()) {
     files.push_back(path.parent_path() / plan.data_file_name);
-    write_data_file(files.back(), plan, progress, options.mapped_files);
+    write_data_file(files.back(), plan, progress, options);
   }
-  write_model_file(path, encoded.pieces, progress, options.mapped_files);
+  write_model_file(path, encoded.pieces, progress, options);
   return files;
 }
 

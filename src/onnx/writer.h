@@ -17,6 +17,13 @@ enum class WeightStorage {
   Reference,  ///< left in the checkpoint's files: hard-linked (or cloned) beside the model, addressed by offset
 };
 
+/// Elements that are not in the written file yet.
+struct DeferredWeight {
+  std::filesystem::path path;  ///< the file that has a gap for them
+  std::uint64_t offset = 0;
+  TensorSource source;
+};
+
 struct WriteOptions {
   WeightStorage weights = WeightStorage::Automatic;
   /// The directory that the files are moved to when complete, if `path` lies in a staged one. Reference gives no link
@@ -25,6 +32,8 @@ struct WriteOptions {
   /// The files that computed initializers read through their mapping. The pages read so far are given back now and
   /// then, else they would count as memory of this process until the end.
   std::vector<std::shared_ptr<const MappedFile>> mapped_files;
+  /// If set: elements that come from mapped files are not read. A gap is left for them, and they are added here.
+  std::vector<DeferredWeight>* deferred = nullptr;
   /// Called now and then, in the calling thread, with bytes written so far and in total.
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;
 };

@@ -123,13 +123,19 @@ TEST_F(CheckpointFormats, AreReadInFromPretrainedsOrder) {
   expect_refused([&] { opened("int8"); }, "none of model.int8.safetensors");
 }
 
+ExportOptions with_variant(const char* variant) {
+  ExportOptions options;
+  options.variant = variant;
+  return options;
+}
+
 TEST_F(CheckpointFormats, VariantsOfWeightsAreExported) {
   add("bert", "expected.safetensors", "model.safetensors");
   const std::map<std::string, std::string> expected = exported();
   clear();
   add("bert", "tf_model.h5", "tf_model.h5");
   add("bert", "pytorch_model.bin", "pytorch_model.fp16.bin");
-  EXPECT_TRUE(exported({.variant = "fp16"}) == expected);
+  EXPECT_TRUE(exported(with_variant("fp16")) == expected);
   clear();
   add("bert", "expected.safetensors", "model.fp16-00001-of-00001.safetensors");
   Json weight_map;
@@ -139,14 +145,14 @@ TEST_F(CheckpointFormats, VariantsOfWeightsAreExported) {
   Json index;
   index.set("weight_map", weight_map);
   std::ofstream(checkpoint() / "model.safetensors.index.fp16.json") << dump_json(index);
-  EXPECT_TRUE(exported({.variant = "fp16"}) == expected);
+  EXPECT_TRUE(exported(with_variant("fp16")) == expected);
 
   // The names of Optimum's export variants keep their meaning.
   expect_refused([&] { exported(); }, "must be asked for by --variant VARIANT");
-  expect_refused([&] { exported({.variant = "bf16"}); }, "asked for is the variant \"bf16\"");
+  expect_refused([&] { exported(with_variant("bf16")); }, "asked for is the variant \"bf16\"");
   for (const char* variant : {"monolith", "with-past"}) {
     try {
-      exported({.variant = variant});
+      exported(with_variant(variant));
       ADD_FAILURE() << variant;
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::InvalidArgument);

@@ -1,5 +1,13 @@
 // Models of the Hub, by the command line.
+#include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <csignal>
+#include <fstream>
+#include <string>
+#include <thread>
+
+#include <unistd.h>
 
 #include "cli/cli_test.h"
 #include "support/hub_server.h"
@@ -96,6 +104,60 @@ TEST_F(CliHub, KilledDownloadGoesOn) {
   const ProcessResult result = export_model({"out"});
   EXPECT_EQ(result.exit_status, 0) << result.error;
   EXPECT_EQ(server_.count("resolve/" + std::string(40, 'a') + "/config.json"), configs);
+}
+
+/// Killed when two of three segments are there: those do not come again.
+TEST_F(CliHub, KilledDownloadKeepsItsSegments) {
+  constexpr std::size_t segment = 16 << 20;
+  HubServerModel& model = server_.models["organization/model"];
+  model.files["tokenizer.model"] = {.content = std::string(2 * segment + 1000, 'x'), .is_large = true};
+  const std::string third = "bytes=" + std::to_string(2 * segment);
+  server_.intercept = [&](const HubRequest& request) -> std::optional<HubReply> {
+    const auto range = request.headers.find("range");
+    if (range == request.headers.end() || !range->second.starts_with(third)) return std::nullopt;
+    HubReply reply = server_.reply(request);
+    reply.pause_milliseconds = 60'000;
+    return reply;
+  };
+  const fs::path blob =
+      path("cache/models--organization--model/blobs") / sha256(model.files["tokenizer.model"].content);
+  const auto complete_segments = [&] {
+    const std::string journal = fs::exists(blob.string() + ".journal") ? read_file(blob.string() + ".journal") : "";
+    return std::count(journal.begin(), journal.end(), '\n');
+  };
+  const fs::path process_file = path("process");
+  std::atomic<bool> over = false;
+  std::thread killer([&] {
+    while (!over && complete_segments() < 2) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    if (!over) ::kill(std::stoi(read_file(process_file)), SIGKILL);
+  });
+  const ProcessResult killed = export_model({"--cache_dir", "cache", "out"}, {.prepare = [&] {
+                                              std::ofstream(process_file) << ::getpid();
+                                              return true;
+                                            }});
+  over = true;
+  killer.join();
+  EXPECT_EQ(killed.signal, SIGKILL) << killed.error;
+  EXPECT_FALSE(fs::exists(blob));
+
+  server_.intercept = nullptr;
+  const std::size_t before = server_.count("/storage/" + blob.filename().string());
+  const ProcessResult result = export_model({"--cache_dir", "cache", "out"});
+  EXPECT_EQ(result.exit_status, 0) << result.error;
+  EXPECT_EQ(server_.count("/storage/" + blob.filename().string()), before + 1);
+  EXPECT_TRUE(read_file(path("out/tokenizer.model")) == model.files["tokenizer.model"].content);
+}
+
+/// The weights pass through the disk of the output, and nothing of them stays in the cache.
+TEST_F(CliHub, StreamedModelLeavesNoWeights) {
+  const ProcessResult result = export_model({"--stream", "--cache_dir", "cache", "out"});
+  EXPECT_EQ(result.exit_status, 0) << result.error;
+  EXPECT_TRUE(result.output.ends_with("The ONNX export succeeded and the exported model was saved at: out\n"));
+  const HubServerModel& model = server_.models["organization/model"];
+  EXPECT_FALSE(fs::exists(path("cache/models--organization--model/blobs") /
+                          sha256(model.files.at("model.safetensors").content)));
+  EXPECT_EQ(export_model({"--cache_dir", "other", "usual"}).exit_status, 0);
+  EXPECT_TRUE(read_file(path("usual/model.onnx")) == read_file(path("out/model.onnx")));
 }
 
 TEST_F(CliHub, RevisionTokenAndCacheAreTakenFromTheCommandLine) {
