@@ -132,6 +132,9 @@ std::optional<std::vector<std::int64_t>> parameter_shape(std::string_view name, 
   if (name.ends_with(".depthwise.weight") && shape.size() == 3)
     return std::vector{shape[0] * shape[1], std::int64_t{1}, shape[2]};
   if (last == "bias" && is_separable && shape.size() == 1) return std::vector{shape[0], std::int64_t{1}};
+  // SwiftFormer scales channels of images, which come first in PyTorch.
+  if (last.starts_with("layer_scale") && shape.size() == 1 && name.find("encoder.network.") != std::string_view::npos)
+    return std::vector{shape[0], std::int64_t{1}, std::int64_t{1}};
   // Norm of a weight-normalized convolution, over another axis
   if (last == "original0" && shape.size() == 3) return std::vector{shape[2], shape[1], shape[0]};
   return std::nullopt;
@@ -166,6 +169,10 @@ bool is_base_model(std::string_view class_name) {
          !name.ends_with("encoderdecodermodel");
 }
 
+/// Whether the class joins two models of any kind: its encoder is a model without a head then, which has no name for
+/// itself in PyTorch ("encoder.bert.embeddings..." becomes "encoder.embeddings...").
+bool is_encoder_decoder(std::string_view class_name) { return squash(class_name).ends_with("encoderdecodermodel"); }
+
 /// "tf_bert_model", the name that Keras gives a model of a class, where variables have it.
 std::string_view model_name(const TensorFlowVariables& variables) {
   for (const auto& [name, source] : variables) {
@@ -174,14 +181,22 @@ std::string_view model_name(const TensorFlowVariables& variables) {
   return {};
 }
 
-/// Takes off the first level that all names have in common.
-TensorMap without_prefix(TensorMap tensors) {
+/// Takes off the level that all names have in common behind `scope`; other names stay as they are.
+TensorMap without_prefix(TensorMap tensors, std::string_view scope = {}) {
   std::set<std::string_view> prefixes;
-  for (const auto& [name, source] : tensors) prefixes.insert(std::string_view(name).substr(0, name.find('.') + 1));
+  for (const auto& [name, source] : tensors) {
+    if (!name.starts_with(scope)) continue;
+    const std::string_view rest = std::string_view(name).substr(scope.size());
+    prefixes.insert(rest.substr(0, rest.find('.') + 1));
+  }
   if (prefixes.size() != 1 || prefixes.begin()->empty()) return tensors;
   const std::size_t length = prefixes.begin()->size();
   TensorMap result;
-  for (auto& [name, source] : tensors) result.emplace(name.substr(length), std::move(source));
+  for (auto& [name, source] : tensors) {
+    std::string shorter = name;
+    if (name.starts_with(scope)) shorter.erase(scope.size(), length);
+    result.emplace(std::move(shorter), std::move(source));
+  }
   return result;
 }
 
@@ -254,8 +269,10 @@ TensorMap pytorch_parameters(const TensorFlowVariables& variables, std::string_v
       fail(origin + ": has two variables of different shapes for " + quote_json(translated.name));
     }
   }
-  return is_base_model(class_name.empty() ? model_name(variables) : class_name) ? without_prefix(std::move(parameters))
-                                                                                : parameters;
+  const std::string_view name = class_name.empty() ? model_name(variables) : class_name;
+  if (is_base_model(name)) return without_prefix(std::move(parameters));
+  if (is_encoder_decoder(name)) return without_prefix(std::move(parameters), "encoder.");
+  return parameters;
 }
 
 }  // namespace onnxport

@@ -42,11 +42,12 @@ std::string class_of(const fs::path& directory) {
   return config.find("architectures")->array().front().string();
 }
 
-/// What is no parameter of PyTorch's model: from_pretrained(from_tf=True) drops it, we keep it. Buffers of batch
-/// normalization and BART's final_logits_bias matter to what a model computes.
+/// What is no parameter of PyTorch's model, or tied to another: from_pretrained(from_tf=True) drops it, we keep it.
+/// Buffers of batch normalization and BART's final_logits_bias matter to what a model computes.
 bool is_dropped_by_transformers(std::string_view name) {
   return name.ends_with(".running_mean") || name.ends_with(".running_var") || name == "final_logits_bias" ||
-         name.ends_with("predictions.decoder.bias") || name == "cls.predictions.decoder.weight";
+         name.ends_with("predictions.decoder.bias") || name == "cls.predictions.decoder.weight" ||
+         name == "lm_head.weight";
 }
 
 /// The parameters, without what transformers drops, and without tied ones that TensorFlow keeps twice.
@@ -113,6 +114,18 @@ TEST(TensorFlowFile, StatisticsOfBatchNormalizationAreKept) {
               testing::bytes_of(variables.at(variable + "moving_mean:0")));
   EXPECT_TRUE(testing::bytes_of(parameters.at(parameter + "running_var")) ==
               testing::bytes_of(variables.at(variable + "moving_variance:0")));
+}
+
+/// SwiftFormer multiplies images by (C, 1, 1), EfficientFormer rows by (C): parameters of one name, in TensorFlow of
+/// one shape. Both were compared whole; the files are too large to keep.
+TEST(TensorFlowFile, ScalesOfLayersHaveTheShapeOfTheirModel) {
+  const TensorSource scale = from_array(Array(DataType::Float32, {4}));
+  const TensorFlowVariables variables{
+      {"tf_swift_former_model/swiftformer/encoder/network_._0/blocks_._0/layer_scale_1:0", scale},
+      {"tf_swift_former_model/swiftformer/encoder/last_stage/blocks_._0/layer_scale_1:0", scale}};
+  const TensorMap parameters = pytorch_parameters(variables, "SwiftFormerModel", "tf_model.h5");
+  EXPECT_EQ(parameters.at("encoder.network.0.blocks.0.layer_scale_1").shape, (std::vector<std::int64_t>{4, 1, 1}));
+  EXPECT_EQ(parameters.at("encoder.last_stage.blocks.0.layer_scale_1").shape, (std::vector<std::int64_t>{4}));
 }
 
 TEST(TensorFlowFile, DenseKernelsAreTransposedLazily) {
