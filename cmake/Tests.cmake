@@ -2,6 +2,7 @@
 #   tests/support/         linked into all of them
 #   tests/fuzz/            fuzzers, one executable for each file, see below
 #   tests/cmake_package/   a project that uses the installed package
+#   tests/plugin_libraries/   shared libraries to load as plugins, one for each file; most of them are wrong
 find_package(GTest REQUIRED)
 include(GoogleTest)
 
@@ -23,7 +24,7 @@ if(support_sources)
 endif()
 
 file(GLOB test_folders CONFIGURE_DEPENDS LIST_DIRECTORIES true RELATIVE "${PROJECT_SOURCE_DIR}/tests" tests/*)
-list(REMOVE_ITEM test_folders support fuzz cmake_package)
+list(REMOVE_ITEM test_folders support fuzz cmake_package plugin_libraries)
 foreach(folder IN LISTS test_folders)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "tests/${folder}/*.cpp")
   if(NOT sources)
@@ -51,6 +52,27 @@ foreach(folder IN LISTS test_folders)
   gtest_discover_tests(${test} DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES TEST_PREFIX "${folder}/" DISCOVERY_TIMEOUT 60
                        WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}" PROPERTIES TIMEOUT 600)
 endforeach()
+
+# ---- Plugins: examples/plugin and tests/plugin_libraries/*.cpp -------------------------------------------------------
+
+onnxport_add_plugin(acme "${PROJECT_SOURCE_DIR}/examples/plugin/acme.cpp")
+set(plugins acme)
+file(GLOB plugin_sources CONFIGURE_DEPENDS tests/plugin_libraries/*.cpp)
+foreach(source IN LISTS plugin_sources)
+  cmake_path(GET source STEM name)
+  add_library(plugin_${name} MODULE ${source})
+  target_link_libraries(plugin_${name} PRIVATE onnxport::plugin)
+  set_target_properties(plugin_${name} PROPERTIES OUTPUT_NAME ${name})
+  list(APPEND plugins plugin_${name})
+endforeach()
+set_target_properties(${plugins} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/plugins")
+add_dependencies(onnxport_cli_tests ${plugins})
+onnxport_enable_plugins(onnxport_cli_tests)
+target_compile_definitions(
+  onnxport_cli_tests
+  PRIVATE ONNXPORT_TEST_PLUGINS="${PROJECT_BINARY_DIR}/plugins" ONNXPORT_BINARY_DIRECTORY="${PROJECT_BINARY_DIR}"
+          ONNXPORT_CMAKE="${CMAKE_COMMAND}" ONNXPORT_CMAKE_GENERATOR="${CMAKE_GENERATOR}"
+          ONNXPORT_CXX_COMPILER="${CMAKE_CXX_COMPILER}" ONNXPORT_CXX_FLAGS="${CMAKE_CXX_FLAGS}")
 
 # ---- Fuzzers: tests/fuzz/*.cpp, each with an LLVMFuzzerTestOneInput --------------------------------------------------
 
@@ -114,6 +136,14 @@ if(EXISTS "${PROJECT_SOURCE_DIR}/tests/cmake_package/CMakeLists.txt")
       "${PROJECT_BINARY_DIR}/cmake_package/build" --build-generator "${CMAKE_GENERATOR}" --build-options
       "-DCMAKE_PREFIX_PATH=${prefix}" "-DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}" "-DCMAKE_CXX_FLAGS=${CMAKE_CXX_FLAGS}"
       --test-command consumer)
+  add_test(
+    NAME cmake_package/plugin
+    COMMAND
+      "${CMAKE_CTEST_COMMAND}" --build-and-test "${PROJECT_SOURCE_DIR}/examples/plugin"
+      "${PROJECT_BINARY_DIR}/cmake_package/plugin" --build-generator "${CMAKE_GENERATOR}" --build-options
+      "-DCMAKE_PREFIX_PATH=${prefix}" "-DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}" "-DCMAKE_CXX_FLAGS=${CMAKE_CXX_FLAGS}"
+      --test-command "${CMAKE_CTEST_COMMAND}" --output-on-failure)
+  set_tests_properties(cmake_package/plugin PROPERTIES FIXTURES_REQUIRED installed_package TIMEOUT 300)
   set_tests_properties(cmake_package/install PROPERTIES FIXTURES_SETUP installed_package)
   set_tests_properties(cmake_package/use PROPERTIES FIXTURES_REQUIRED installed_package TIMEOUT 300)
 endif()

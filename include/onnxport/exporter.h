@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "onnxport/architecture_options.h"
 #include "onnxport/error.h"
 #include "onnxport/hub.h"
 #include "onnxport/onnx_config.h"
@@ -77,6 +78,7 @@ struct ExportOptions {
   /// Says what is not said here: the task, opset, atol, outputs, names of axes, and values of config.json.
   std::shared_ptr<const OnnxConfig> config{};
   bool companion_files = true;  ///< config.json and the files of tokenizers and processors beside the model
+  ArchitectureOptions architecture{};
 
   HubOptions hub{};  ///< for a model that is no directory
   /// Convert weights of the Hub while they arrive, so that the disk holds the output alone: nothing of them is left in

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "onnxport/architecture_options.h"
 #include "onnxport/hub.h"
 #include "onnxport/json.h"
 
@@ -47,7 +48,8 @@ class OnnxConfig {
   /// Of a checkpoint: a directory, or the id of a model on the Hub. Weights are not read but for their shapes. The task
   /// may be a synonym; "auto" is the one that the checkpoint was trained for.
   /// Throws Error as export_onnx does.
-  explicit OnnxConfig(const std::filesystem::path& model, const std::string& task = "auto", const HubOptions& hub = {});
+  explicit OnnxConfig(const std::filesystem::path& model, const std::string& task = "auto", const HubOptions& hub = {},
+                      const ArchitectureOptions& options = {});
   /// Of a config.json alone, without weights.
   explicit OnnxConfig(const Json& config, const std::string& task = "auto");
   virtual ~OnnxConfig();

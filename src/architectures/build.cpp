@@ -16,15 +16,18 @@ void refuse_pruned_heads(const Config& config) {
 
 }  // namespace
 
-const Architecture& architecture_of(const Config& config) {
-  const std::string model_type = config.string("model_type");
-  if (const Architecture* found = registry().find(model_type)) return *found;
-  std::vector<std::string> known;
-  for (const auto& [name, architecture] : registry().architectures()) known.push_back(name);
+const Architecture& architecture_named(std::string_view model_type, std::string_view origin, const Registry& known) {
+  if (const Architecture* found = known.find(model_type)) return *found;
+  std::vector<std::string> names;
+  for (const auto& [name, architecture] : known.architectures()) names.push_back(name);
   throw Error(ErrorKind::UnsupportedArchitecture,
-              "model_type \"" + model_type + "\" of config.json is not supported" +
-                  describe_nearest(model_type, known) +
+              "model_type " + quote_json(model_type) + " of " + std::string(origin) + " is not supported" +
+                  describe_nearest(model_type, names) +
                   "; `onnxport list` prints those that are, docs/add-an-architecture.md says how to add one");
+}
+
+const Architecture& architecture_of(const Config& config, const Registry& known) {
+  return architecture_named(config.string("model_type"), "config.json", known);
 }
 
 const TaskDefinition& find_task(const Architecture& architecture, std::string_view task) {

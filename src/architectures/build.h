@@ -25,9 +25,13 @@ struct BuiltTask {
   std::vector<std::string> unused_tensors;
 };
 
-/// The architecture of a checkpoint by model_type of its config.json.
+/// The architecture of a model type; `origin` is where the name stands, for messages.
 /// Throws Error(UnsupportedArchitecture) that says which types are near and how to add one.
-const Architecture& architecture_of(const Config& config);
+const Architecture& architecture_named(std::string_view model_type, std::string_view origin,
+                                       const Registry& known = registry());
+
+/// The architecture of a checkpoint by model_type of its config.json. Throws as architecture_named does.
+const Architecture& architecture_of(const Config& config, const Registry& known = registry());
 
 /// Throws Error(UnsupportedTask) that lists the architecture's tasks.
 const TaskDefinition& find_task(const Architecture& architecture, std::string_view task);

@@ -9,6 +9,7 @@
 
 #include <fmt/core.h>
 
+#include "cli/architecture_options.h"
 #include "cli/commands.h"
 #include "cli/hub_options.h"
 #include "cli/terminal.h"
@@ -304,10 +305,15 @@ Command export_onnx_command() {
       {"onnxport export onnx -m bert/ --no-dynamic-axes --batch_size 1 --sequence_length 128 bert_npu/",
        "Fix all shapes"},
   };
-  command.groups = {required_arguments(*request),          model_options(*request),
-                    hub_group(request->options),           weight_options(request->options),
-                    validation_options(request->options),  report_options(*request),
-                    input_shapes(request->options.shapes), compatibility_options(*request)};
+  command.groups = {required_arguments(*request),
+                    model_options(*request),
+                    architecture_options(request->options.architecture),
+                    hub_group(request->options),
+                    weight_options(request->options),
+                    validation_options(request->options),
+                    report_options(*request),
+                    input_shapes(request->options.shapes),
+                    compatibility_options(*request)};
   command.run = [request] { return run_export(*request); };
   return command;
 }

@@ -2,6 +2,7 @@
 #include "onnx/inspect.h"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <system_error>
@@ -9,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/architecture_options.h"
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "core/text_table.h"
@@ -27,6 +29,7 @@ struct Request {
   fs::path path;
   bool outputs = false;
   std::string task;
+  ArchitectureOptions architecture;
   bool json = false;
 };
 
@@ -90,7 +93,7 @@ int inspect_outputs(const Request& request) {
   HubOptions hub;
   Terminal terminal({.log = true, .progress = true});
   hub.warn = [&](std::string_view line) { terminal.warn(line); };
-  const OnnxConfig config(request.path, request.task.empty() ? "auto" : request.task, hub);
+  const OnnxConfig config(request.path, request.task.empty() ? "auto" : request.task, hub, request.architecture);
   fmt::print("{}", request.json ? dump_json(describe(config), 2) + "\n" : printable(format(config)));
   return 0;
 }
@@ -113,17 +116,23 @@ void refuse_exported_models(const fs::path& directory) {
 
 /// The two kinds of things that can be inspected: how to look into one, and how to show what was found.
 struct Inspector {
-  Json (*inspect)(const fs::path& path);
+  std::function<Json(const fs::path& path)> inspect;
   std::string (*format)(const Json& inspection);
 };
 
-Inspector inspector_of(const fs::path& path) {
+Inspector inspector_of(const Request& request) {
+  const fs::path& path = request.path;
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
     refuse_exported_models(path);
-    return {inspect_checkpoint, format_checkpoint_inspection};
+    return {[&](const fs::path& directory) { return inspect_checkpoint(directory, request.architecture); },
+            format_checkpoint_inspection};
   }
-  if (path.extension() == ".onnx") return {onnx::inspect_model, onnx::format_inspection};
+  if (path.extension() == ".onnx") {
+    if (!(request.architecture == ArchitectureOptions{}))
+      throw UsageError("--as, --config-map, --weights-map and --plugin are for a checkpoint, not for a model");
+    return {onnx::inspect_model, onnx::format_inspection};
+  }
   throw Error(ErrorKind::InvalidArgument,
               quote_json(path.string()) + (fs::exists(path, ignored)
                                                ? " is neither a checkpoint's directory nor an .onnx file"
@@ -133,7 +142,7 @@ Inspector inspector_of(const fs::path& path) {
 int inspect(const Request& request) {
   if (request.outputs) return inspect_outputs(request);
   if (!request.task.empty()) throw UsageError("--task is for --outputs");
-  const Inspector inspector = inspector_of(request.path);
+  const Inspector inspector = inspector_of(request);
   const Json inspection = inspector.inspect(request.path);
   fmt::print("{}", request.json ? dump_json(inspection, 2) + "\n" : printable(inspector.format(inspection)));
   return 0;
@@ -158,6 +167,7 @@ Command inspect_command() {
          .help = "Directory of a checkpoint, or an .onnx file.",
          .apply = store(request->path),
          .required = true}}},
+      architecture_options(request->architecture),
       {"Options",
        {{"--outputs", "",
          "Print inputs and outputs, with the names of their axes, of the model that an export of the checkpoint gives, "

@@ -1,5 +1,6 @@
 // onnxport list: architectures x tasks.
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <set>
 #include <string>
@@ -7,7 +8,8 @@
 
 #include <fmt/format.h>
 
-#include "architectures/registry.h"
+#include "architectures/plugin.h"
+#include "cli/architecture_options.h"
 #include "cli/commands.h"
 #include "onnxport/json.h"
 
@@ -15,9 +17,9 @@ namespace onnxport::cli {
 namespace {
 
 /// Every task that some architecture has, the columns of the table.
-std::vector<std::string> registered_tasks() {
+std::vector<std::string> registered_tasks(const Registry& known) {
   std::set<std::string> tasks;
-  for (const auto& [model_type, architecture] : registry().architectures())
+  for (const auto& [model_type, architecture] : known.architectures())
     for (const TaskDefinition& task : architecture.tasks) tasks.insert(task.task);
   return {tasks.begin(), tasks.end()};
 }
@@ -27,28 +29,28 @@ std::vector<std::string> registered_tasks() {
 ///     ┌ feature-extraction
 ///     │ ┌ fill-mask
 ///     ✓ ✓  bert
-std::string format_table() {
-  const std::vector<std::string> tasks = registered_tasks();
+std::string format_table(const Registry& known) {
+  const std::vector<std::string> tasks = registered_tasks(known);
   std::string text;
   std::string lines = "  ";
   for (const std::string& task : tasks) {
     text += fmt::format("{}┌ {}\n", lines, task);
     lines += "│ ";
   }
-  for (const auto& [model_type, architecture] : registry().architectures()) {
+  for (const auto& [model_type, architecture] : known.architectures()) {
     text += "  ";
     for (const std::string& task : tasks) text += architecture.find(task) != nullptr ? "✓ " : "· ";
     text += fmt::format(" {}\n", model_type);
   }
-  return text + fmt::format("\n{} architectures, {} tasks\n", registry().architectures().size(), tasks.size());
+  return text + fmt::format("\n{} architectures, {} tasks\n", known.architectures().size(), tasks.size());
 }
 
-std::string format_markdown() {
-  const std::vector<std::string> tasks = registered_tasks();
+std::string format_markdown(const Registry& known) {
+  const std::vector<std::string> tasks = registered_tasks(known);
   std::string text = fmt::format("| model_type | {} |\n| --- |", fmt::join(tasks, " | "));
   for (std::size_t i = 0; i < tasks.size(); ++i) text += " :-: |";
   text += "\n";
-  for (const auto& [model_type, architecture] : registry().architectures()) {
+  for (const auto& [model_type, architecture] : known.architectures()) {
     text += fmt::format("| {} |", model_type);
     for (const std::string& task : tasks) text += architecture.find(task) != nullptr ? " ✓ |" : "  |";
     text += "\n";
@@ -56,9 +58,9 @@ std::string format_markdown() {
   return text;
 }
 
-Json describe_registry() {
+Json describe_registry(const Registry& known) {
   Json::Array architectures;
-  for (const auto& [model_type, architecture] : registry().architectures()) {
+  for (const auto& [model_type, architecture] : known.architectures()) {
     Json::Array tasks;
     for (const TaskDefinition& task : architecture.tasks) {
       Json entry;
@@ -79,14 +81,16 @@ Json describe_registry() {
 struct Request {
   bool json = false;
   bool markdown = false;
+  std::vector<std::filesystem::path> plugins;
 };
 
 int list(const Request& request) {
   if (request.json && request.markdown) throw UsageError("--json and --markdown exclude each other");
+  const std::shared_ptr<const Registry> known = registry_with(request.plugins);
   if (request.json) {
-    fmt::print("{}\n", dump_json(describe_registry(), 2));
+    fmt::print("{}\n", dump_json(describe_registry(*known), 2));
   } else {
-    fmt::print("{}", request.markdown ? format_markdown() : format_table());
+    fmt::print("{}", request.markdown ? format_markdown(*known) : format_table(*known));
   }
   return 0;
 }
@@ -98,7 +102,8 @@ Command list_command() {
   Command command{.name = "list", .summary = "Prints which tasks of which architectures can be exported"};
   command.groups = {{"Options",
                      {{"--json", "", "Print one JSON object.", "", store_flag(request->json)},
-                      {"--markdown", "", "Print a table in Markdown.", "", store_flag(request->markdown)}}}};
+                      {"--markdown", "", "Print a table in Markdown.", "", store_flag(request->markdown)},
+                      plugin_option(request->plugins)}}};
   command.run = [request] { return list(*request); };
   return command;
 }

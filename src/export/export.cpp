@@ -12,10 +12,12 @@
 #include <sys/resource.h>
 
 #include "architectures/build.h"
+#include "architectures/plugin.h"
 #include "architectures/sentence_transformers.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/config.h"
 #include "core/parallel_for.h"
+#include "export/adapt_checkpoint.h"
 #include "export/companion_files.h"
 #include "export/stream_weights.h"
 #include "hub/weight_stream.h"
@@ -326,6 +328,7 @@ class Exporter {
   }
 
   void open() {
+    registry_ = registry_with(options_.architecture.plugins);
     model_ = find_checkpoint();
     sentence_transformer_ = options_.library_name.empty() ? is_sentence_transformer(model_)
                                                           : options_.library_name == sentence_transformers;
@@ -333,6 +336,7 @@ class Exporter {
     const bool nested = fs::exists(model_ / "modules.json") && !fs::exists(model_ / "config.json");
     checkpoint_ = open_checkpoint(sentence_transformer_ || nested ? transformer_directory(model_) : model_,
                                   weight_variant(), framework_named(options_.framework));
+    old_names_ = adapt_checkpoint(checkpoint_, options_.architecture, *registry_);
     if (!options_.model_kwargs.empty()) merge_model_kwargs();
     output_request_.names = options_.outputs;
     if (options_.config) apply_config();
@@ -373,7 +377,7 @@ class Exporter {
 
   void build() {
     const Config config(checkpoint_.config);
-    const Architecture& architecture = architecture_of(config);
+    const Architecture& architecture = architecture_of(config, *registry_);
     result_.model_type = architecture.model_type;
     result_.task = choose_task(architecture, config);
     completed_config_ = completed_config(checkpoint_, architecture);
@@ -381,7 +385,7 @@ class Exporter {
     if (options_.monolith && built_.models.size() > 1)
       throw Error(ErrorKind::UnsupportedTask, architecture.model_type + " has no single file for " + result_.task +
                                                   ": leave out --monolith, or export feature-extraction");
-    result_.unused_tensors = built_.unused_tensors;
+    result_.unused_tensors = old_names_.of(built_.unused_tensors);
     find_branches();
   }
 
@@ -635,8 +639,10 @@ class Exporter {
   const FloatFormat& format_;
   ExportResult result_;
   Stopwatch watch_;
+  std::shared_ptr<const Registry> registry_;
   bool sentence_transformer_ = false;
   Checkpoint checkpoint_;
+  OldNames old_names_;
   std::optional<Config> completed_config_;
   OutputRequest output_request_;
   BuiltTask built_;

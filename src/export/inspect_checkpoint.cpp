@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -11,10 +12,12 @@
 #include <fmt/format.h>
 
 #include "architectures/build.h"
+#include "architectures/plugin.h"
 #include "architectures/sentence_transformers.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/config.h"
 #include "core/text_table.h"
+#include "export/adapt_checkpoint.h"
 #include "onnxport/data_type.h"
 #include "onnxport/error.h"
 #include "tasks/tasks.h"
@@ -31,78 +34,6 @@ constexpr std::string_view kSentenceTask = "feature-extraction";
 Json integer(std::uint64_t value) { return static_cast<std::int64_t>(value); }
 
 Json strings(const std::vector<std::string>& values) { return Json::Array(values.begin(), values.end()); }
-
-struct Subject {
-  fs::path directory;
-  bool is_sentence_transformer;
-  Checkpoint checkpoint;
-  Config config;
-};
-
-Subject open_subject(const fs::path& directory) {
-  std::error_code ignored;
-  const bool is_sentence = fs::is_directory(directory, ignored) && is_sentence_transformer(directory);
-  Checkpoint checkpoint = open_checkpoint(is_sentence ? transformer_directory(directory) : directory);
-  Config config(checkpoint.config);
-  return {directory, is_sentence, std::move(checkpoint), std::move(config)};
-}
-
-BuiltTask build(const Subject& subject, const Architecture& architecture, const std::string& task) {
-  if (subject.is_sentence_transformer && task == kSentenceTask)
-    return build_sentence_transformer(subject.directory, subject.checkpoint, architecture);
-  return build_task(subject.checkpoint, architecture, task);
-}
-
-/// Building the graph is what finds out whether a checkpoint has all that a task needs.
-Json describe_task(const Subject& subject, const Architecture& architecture, const TaskDefinition& task) {
-  std::vector<std::string> files;
-  std::vector<std::string> unused;
-  Json problem;
-  try {
-    BuiltTask built = build(subject, architecture, task.task);
-    for (const BuiltModel& model : built.models) files.push_back(model.name + ".onnx");
-    unused = std::move(built.unused_tensors);
-  } catch (const Error& error) {
-    problem = error.what();
-  }
-  Json entry;
-  entry.set("task", task.task);
-  entry.set("class", task.class_name);
-  entry.set("files", strings(files));
-  entry.set("problem", std::move(problem));
-  entry.set("unused_tensors", strings(unused));
-  return entry;
-}
-
-/// Sets trained_task, problem and tasks.
-void describe_tasks(const Subject& subject, Json& result) {
-  try {
-    const Architecture& architecture = architecture_of(subject.config);
-    result.set("trained_task",
-               subject.is_sentence_transformer ? std::string(kSentenceTask) : infer_task(architecture, subject.config));
-    result.set("problem", nullptr);
-    Json::Array tasks;
-    for (const TaskDefinition& task : architecture.tasks) tasks.push_back(describe_task(subject, architecture, task));
-    result.set("tasks", std::move(tasks));
-  } catch (const Error& error) {
-    result.set("trained_task", nullptr);
-    result.set("problem", error.what());
-    result.set("tasks", Json::Array{});
-  }
-}
-
-Json describe_files(const Checkpoint& checkpoint) {
-  Json::Array files;
-  for (const fs::path& file : checkpoint.weight_files) {
-    std::error_code error;
-    const std::uintmax_t size = fs::file_size(file, error);
-    Json entry;
-    entry.set("name", file.filename().string());
-    entry.set("bytes", error ? Json() : integer(size));
-    files.push_back(std::move(entry));
-  }
-  return files;
-}
 
 struct Sum {
   std::int64_t count = 0;
@@ -164,6 +95,90 @@ Json describe_tensors(const Checkpoint& checkpoint) {
   result.set("data_types", describe_data_types(checkpoint));
   result.set("tensors", std::move(tensors));
   return result;
+}
+
+struct Subject {
+  fs::path directory;
+  bool is_sentence_transformer;
+  Checkpoint checkpoint;
+  Json tensors;  ///< as the files have them, before names are changed
+  OldNames old_names;
+  Config config;
+  std::shared_ptr<const Registry> known;
+};
+
+Subject open_subject(const fs::path& directory, const ArchitectureOptions& options) {
+  std::error_code ignored;
+  const bool is_sentence = fs::is_directory(directory, ignored) && is_sentence_transformer(directory);
+  Checkpoint checkpoint = open_checkpoint(is_sentence ? transformer_directory(directory) : directory);
+  Json tensors = describe_tensors(checkpoint);
+  std::shared_ptr<const Registry> known = registry_with(options.plugins);
+  OldNames old_names = adapt_checkpoint(checkpoint, options, *known);
+  Config config(checkpoint.config);
+  return {.directory = directory,
+          .is_sentence_transformer = is_sentence,
+          .checkpoint = std::move(checkpoint),
+          .tensors = std::move(tensors),
+          .old_names = std::move(old_names),
+          .config = std::move(config),
+          .known = std::move(known)};
+}
+
+BuiltTask build(const Subject& subject, const Architecture& architecture, const std::string& task) {
+  if (subject.is_sentence_transformer && task == kSentenceTask)
+    return build_sentence_transformer(subject.directory, subject.checkpoint, architecture);
+  return build_task(subject.checkpoint, architecture, task);
+}
+
+/// Building the graph is what finds out whether a checkpoint has all that a task needs.
+Json describe_task(const Subject& subject, const Architecture& architecture, const TaskDefinition& task) {
+  std::vector<std::string> files;
+  std::vector<std::string> unused;
+  Json problem;
+  try {
+    BuiltTask built = build(subject, architecture, task.task);
+    for (const BuiltModel& model : built.models) files.push_back(model.name + ".onnx");
+    unused = subject.old_names.of(std::move(built.unused_tensors));
+  } catch (const Error& error) {
+    problem = error.what();
+  }
+  Json entry;
+  entry.set("task", task.task);
+  entry.set("class", task.class_name);
+  entry.set("files", strings(files));
+  entry.set("problem", std::move(problem));
+  entry.set("unused_tensors", strings(unused));
+  return entry;
+}
+
+/// Sets trained_task, problem and tasks.
+void describe_tasks(const Subject& subject, Json& result) {
+  try {
+    const Architecture& architecture = architecture_of(subject.config, *subject.known);
+    result.set("trained_task",
+               subject.is_sentence_transformer ? std::string(kSentenceTask) : infer_task(architecture, subject.config));
+    result.set("problem", nullptr);
+    Json::Array tasks;
+    for (const TaskDefinition& task : architecture.tasks) tasks.push_back(describe_task(subject, architecture, task));
+    result.set("tasks", std::move(tasks));
+  } catch (const Error& error) {
+    result.set("trained_task", nullptr);
+    result.set("problem", error.what());
+    result.set("tasks", Json::Array{});
+  }
+}
+
+Json describe_files(const Checkpoint& checkpoint) {
+  Json::Array files;
+  for (const fs::path& file : checkpoint.weight_files) {
+    std::error_code error;
+    const std::uintmax_t size = fs::file_size(file, error);
+    Json entry;
+    entry.set("name", file.filename().string());
+    entry.set("bytes", error ? Json() : integer(size));
+    files.push_back(std::move(entry));
+  }
+  return files;
 }
 
 // ---- Drawing --------------------------------------------------------------------------------------------------------
@@ -309,8 +324,8 @@ std::string format_tensors(const Json& tensors) {
 
 }  // namespace
 
-Json inspect_checkpoint(const fs::path& directory) {
-  const Subject subject = open_subject(directory);
+Json inspect_checkpoint(const fs::path& directory, const ArchitectureOptions& options) {
+  const Subject subject = open_subject(directory, options);
   Json result;
   result.set("directory", directory.string());
   result.set("model_type", subject.config.string("model_type", ""));
@@ -321,7 +336,7 @@ Json inspect_checkpoint(const fs::path& directory) {
   result.set("sentence_transformers", subject.is_sentence_transformer);
   describe_tasks(subject, result);
   result.set("files", describe_files(subject.checkpoint));
-  result.set("tensors", describe_tensors(subject.checkpoint));
+  result.set("tensors", subject.tensors);
   return result;
 }
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 
+#include "onnxport/exporter.h"
 #include "onnxport/json.h"
 
 namespace onnxport {
@@ -19,8 +20,9 @@ namespace onnxport {
 ///     tensors   {count, elements, bytes, data_types: [{data_type, count, elements, bytes}],
 ///                tensors: [{name, data_type, shape, bytes, file}]}, large ones first
 ///
-/// Throws Error(InvalidCheckpoint) as open_checkpoint does.
-Json inspect_checkpoint(const std::filesystem::path& directory);
+/// Names of tensors are the checkpoint's own, also where `options` rename them.
+/// Throws Error(InvalidCheckpoint) as open_checkpoint does, and what adapt_checkpoint throws.
+Json inspect_checkpoint(const std::filesystem::path& directory, const ArchitectureOptions& options = {});
 
 /// The result of inspect_checkpoint for people: aligned columns, bars for sizes.
 std::string format_checkpoint_inspection(const Json& inspection);

@@ -4,9 +4,11 @@
 #include <optional>
 
 #include "architectures/build.h"
+#include "architectures/plugin.h"
 #include "architectures/sentence_transformers.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/config.h"
+#include "export/adapt_checkpoint.h"
 #include "onnxport/error.h"
 #include "tasks/tasks.h"
 
@@ -78,12 +80,15 @@ struct OnnxConfig::State {
   }
 };
 
-OnnxConfig::OnnxConfig(const fs::path& model, const std::string& task, const HubOptions& hub) {
+OnnxConfig::OnnxConfig(const fs::path& model, const std::string& task, const HubOptions& hub,
+                       const ArchitectureOptions& options) {
+  const std::shared_ptr<const Registry> known = registry_with(options.plugins);
   const fs::path directory = resolve_checkpoint(model, hub);
   const bool is_sentence = is_sentence_transformer(directory);
-  const Checkpoint checkpoint = open_checkpoint(is_sentence ? transformer_directory(directory) : directory);
+  Checkpoint checkpoint = open_checkpoint(is_sentence ? transformer_directory(directory) : directory);
+  adapt_checkpoint(checkpoint, options, *known);
   const Config config(checkpoint.config);
-  const Architecture& architecture = architecture_of(config);
+  const Architecture& architecture = architecture_of(config, *known);
   State state;
   state.choose_task(is_sentence && task == "auto" ? "feature-extraction" : task, architecture, config);
   const BuiltTask built = is_sentence && state.task == "feature-extraction"

@@ -1,0 +1,3 @@
+#include "architectures/plugin_entry.h"
+
+ONNXPORT_PLUGIN([](onnxport::Registry&) {})
