@@ -9,6 +9,9 @@ foreach(header IN LISTS plugin_headers)
 endforeach()
 install(FILES "${PROJECT_BINARY_DIR}/generated/onnxport_plugin_interface.h"
         DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/onnxport/plugin")
+# What `onnxport new-architecture` begins with.
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/src/architectures/" DESTINATION "${CMAKE_INSTALL_DATADIR}/onnxport/architectures"
+        FILES_MATCHING REGEX "/architectures/[^/]+/[^/]+\\.cpp$")
 install(TARGETS onnxport_plugin EXPORT onnxport_plugin_targets)
 install(TARGETS onnxport EXPORT onnxport_targets ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 if(TARGET onnxport_program)

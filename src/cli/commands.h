@@ -24,5 +24,6 @@ Command quantize_command();
 Command onnxruntime_optimize_command();
 Command env_command();
 Command transformers_onnx_command();
+Command new_architecture_command();
 
 }  // namespace onnxport::cli

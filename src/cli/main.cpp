@@ -53,6 +53,7 @@ Command program() {
       tokenize_command(),
       inspect_command(),
       list_command(),
+      new_architecture_command(),
       env_command(),
       transformers_onnx_command(),
       help_markdown_command(),

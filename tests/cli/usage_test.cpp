@@ -135,8 +135,8 @@ INSTANTIATE_TEST_SUITE_P(
             "command", {"exprt"}, "there is no command \"exprt\"; did you mean export?", "Try \"onnxport --help\"."},
         WrongUsage{"command_like_no_other",
                    {"zzz"},
-                   "there is no command \"zzz\" (the commands are export, run, tokenize, inspect, list, env, "
-                   "transformers.onnx)",
+                   "there is no command \"zzz\" (the commands are export, run, tokenize, inspect, list, "
+                   "new-architecture, env, transformers.onnx)",
                    "Try \"onnxport --help\"."},
         WrongUsage{"subcommand",
                    {"export", "onx"},
