@@ -22,6 +22,7 @@ Command run_pipeline_command();
 Command tokenize_command();
 Command quantize_command();
 Command onnxruntime_optimize_command();
+Command onnxruntime_quantize_command();
 Command env_command();
 Command transformers_onnx_command();
 Command new_architecture_command();

@@ -1,0 +1,212 @@
+// onnxport onnxruntime quantize: an exported model in 8-bit integers.
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "onnxport/json.h"
+#include "onnxport/quantizer.h"
+
+namespace onnxport::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+using Preset = QuantizationConfig (*)(const QuantizationPreset&);
+
+struct Request {
+  QuantizeOptions options;
+  QuantizationPreset preset{.per_channel = false};  // Optimum's command has it off, its Python has it on
+  std::string preset_option;                        ///< "--avx2"
+  Preset make = nullptr;
+  fs::path config;
+  bool quiet = false;
+  bool json = false;
+};
+
+Apply choose(Request& request, std::string name, Preset make) {
+  return [&request, name = std::move(name), make](const std::string& value) {
+    if (!request.preset_option.empty())
+      throw UsageError(request.preset_option + " and " + name + " exclude each other");
+    request.preset_option = name;
+    request.make = make;
+    request.config = value;
+  };
+}
+
+Apply append(std::vector<std::string>& target) {
+  return [&target](const std::string& value) { target.push_back(value); };
+}
+
+OptionGroup required_arguments(Request& request) {
+  return {"Required arguments",
+          {{.names = "--onnx_model",
+            .value = "DIR",
+            .help = "Directory of the exported model: every ONNX file in it is quantized. Or one ONNX file.",
+            .apply = store(request.options.model),
+            .required = true},
+           {.names = "-o,--output",
+            .value = "DIR",
+            .help = "Directory to write to, another one than that of the model; it is created. model.onnx becomes "
+                    "model_quantized.onnx.",
+            .apply = store(request.options.output),
+            .required = true}}};
+}
+
+OptionGroup presets(Request& request) {
+  const auto flag = [&](const char* name, const char* help, Preset make) {
+    return Option{name, "", help, "", choose(request, name, make)};
+  };
+  return {
+      "For which processor, one of",
+      {flag("--arm64", "For ARM64: unsigned activations, signed weights.", &AutoQuantizationConfig::arm64),
+       flag("--avx2", "For x86 with AVX2: unsigned activations and weights, which do not saturate there.",
+            &AutoQuantizationConfig::avx2),
+       flag("--avx512", "For x86 with AVX-512: unsigned activations, signed weights.", &AutoQuantizationConfig::avx512),
+       flag("--avx512_vnni", "For x86 with AVX-512 VNNI: unsigned activations, signed weights.",
+            &AutoQuantizationConfig::avx512_vnni),
+       flag("--ppc64le", "For POWER10: unsigned activations, signed weights.", &AutoQuantizationConfig::ppc64le),
+       flag("--tensorrt", "For TensorRT: symmetric and static, which needs calibration.",
+            &AutoQuantizationConfig::tensorrt),
+       {"-c,--config", "FILE", "Take all settings of the quantization from an ort_config.json.", "",
+        choose(request, "--config", nullptr)}}};
+}
+
+OptionGroup settings(Request& request) {
+  const auto list = [&](const char* name, const char* value, const char* help, std::vector<std::string>& target) {
+    return Option{.names = name, .value = value, .help = help, .apply = append(target), .repeated = true};
+  };
+  return {
+      "What to quantize, and how",
+      {{"--per_channel", "", "One scale for each column of a weight instead of one for the whole weight.", "",
+        store_flag(request.preset.per_channel)},
+       {"--reduce_range", "",
+        "7 bits for weights, with --avx2 and --avx512: products never saturate on processors without VNNI.", "",
+        store_flag(request.preset.reduce_range)},
+       {"--asymmetric_weights", "", "Weights with a zero point of their own.", "",
+        store_flag(request.preset.use_symmetric_weights, false)},
+       list("--operator", "OPERATOR", "Quantize nodes of this operator only; may be given several times.",
+            request.preset.operators_to_quantize),
+       list("--node", "NAME", "Quantize this node only; may be given several times.", request.preset.nodes_to_quantize),
+       list("--exclude", "NAME", "Leave this node as it is; may be given several times.",
+            request.preset.nodes_to_exclude)}};
+}
+
+OptionGroup report_options(Request& request) {
+  return {"Report",
+          {{"--statistics", "", "Compute the error of every quantized weight and print the worst; all with --json.", "",
+            store_flag(request.options.statistics)},
+           {"--quiet", "", "Print warnings and errors only.", "", store_flag(request.quiet)},
+           {"--json", "", "Print one JSON object instead of the log: files, sizes, quantized nodes, errors.", "",
+            store_flag(request.json)}}};
+}
+
+// ---- The report -----------------------------------------------------------------------------------------------------
+
+/// JSON knows no infinity.
+Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
+Json describe(const QuantizationResult& result) {
+  Json::Array models;
+  for (const QuantizationResult::Model& model : result.models) {
+    Json::Object nodes;
+    for (const auto& [op_type, count] : model.quantized_nodes) nodes.emplace_back(op_type, count);
+    models.push_back(Json::Object{{"source", model.source.string()},
+                                  {"path", model.path.string()},
+                                  {"source_bytes", static_cast<std::int64_t>(model.source_bytes)},
+                                  {"bytes", static_cast<std::int64_t>(model.bytes)},
+                                  {"quantized_nodes", std::move(nodes)}});
+  }
+  Json::Array errors;
+  for (const QuantizationError& error : result.errors) {
+    errors.push_back(Json::Object{{"file", error.file},
+                                  {"node", error.node},
+                                  {"op_type", error.op_type},
+                                  {"tensor", error.tensor},
+                                  {"elements", static_cast<std::int64_t>(error.elements)},
+                                  {"sqnr", finite_or_null(error.sqnr)},
+                                  {"max_error", finite_or_null(error.max_error)},
+                                  {"cosine", finite_or_null(error.cosine)}});
+  }
+  Json::Array files;
+  for (const fs::path& file : result.files) files.emplace_back(file.string());
+  Json::Array warnings(result.warnings.begin(), result.warnings.end());
+  Json report;
+  report.set("models", std::move(models));
+  report.set("files", std::move(files));
+  report.set("errors", std::move(errors));
+  report.set("warnings", std::move(warnings));
+  return report;
+}
+
+void print_summary(Terminal& terminal, const QuantizationResult& result) {
+  for (const QuantizationResult::Model& model : result.models) {
+    std::string nodes;
+    for (const auto& [op_type, count] : model.quantized_nodes)
+      nodes += fmt::format("{}{} {}", nodes.empty() ? "" : ", ", count, op_type);
+    terminal.log(fmt::format("{}: {} of {} MB; quantized {}", model.path.string(), model.bytes / 1000000,
+                             model.source_bytes / 1000000, nodes.empty() ? "nothing" : nodes));
+  }
+  std::vector<QuantizationError> errors = result.errors;
+  std::sort(errors.begin(), errors.end(), [](const auto& a, const auto& b) { return a.sqnr < b.sqnr; });
+  if (errors.size() > 10) errors.resize(10);
+  if (!errors.empty()) terminal.log("Weights with the largest errors:");
+  for (const QuantizationError& error : errors) {
+    terminal.log(fmt::format("  {:6.1f} dB  max {:.2e}  cosine {:.6f}  {} {}", error.sqnr, error.max_error,
+                             error.cosine, error.file, error.node.empty() ? error.tensor : error.node));
+  }
+}
+
+int run_quantize(Request& request) {
+  if (request.preset_option.empty())
+    throw UsageError("one of --arm64, --avx2, --avx512, --avx512_vnni, --ppc64le, --tensorrt and --config is needed");
+  if (request.make != nullptr) {
+    request.options.config = request.make(request.preset);
+  } else {
+    const QuantizationPreset& preset = request.preset;
+    if (preset.per_channel || preset.reduce_range || !preset.use_symmetric_weights ||
+        !preset.operators_to_quantize.empty() || !preset.nodes_to_quantize.empty() || !preset.nodes_to_exclude.empty())
+      throw UsageError("with --config all settings stand in that file: leave out the options of what to quantize");
+    request.options.config = quantization_config_from_file(request.config);
+  }
+  Terminal terminal({.log = !request.quiet && !request.json, .progress = !request.quiet});
+  request.options.warn = [&](std::string_view line) { terminal.warn(line); };
+  request.options.progress = [&](std::string_view stage, std::uint64_t done, std::uint64_t total) {
+    terminal.show({stage, done, total});
+  };
+  const QuantizationResult result = quantize_models(request.options);
+  if (request.json) {
+    fmt::print("{}\n", dump_json(describe(result), 2));
+  } else {
+    print_summary(terminal, result);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command onnxruntime_quantize_command() {
+  const auto request = std::make_shared<Request>();
+  Command command{.name = "quantize", .summary = "Quantizes an exported model to 8-bit integers"};
+  command.details =
+      "Weights become integers now, activations while the model runs (dynamic quantization). Outputs are those of "
+      "Optimum: model_quantized.onnx, config.json, ort_config.json and the tokenizer's files. Decoders that hold two "
+      "branches are quantized in both, and share their weights as before.";
+  command.examples = {
+      {"onnxport onnxruntime quantize --onnx_model bert_onnx/ --avx512_vnni --per_channel -o bert_int8/",
+       "Quantize for processors with VNNI"},
+      {"onnxport onnxruntime quantize --onnx_model bert_onnx/ --avx2 --exclude /classifier/Gemm -o bert_int8/",
+       "Leave a layer as it is"},
+      {"onnxport onnxruntime quantize --onnx_model bert_onnx/ --config ort_config.json -o bert_int8/",
+       "Take the settings of an earlier quantization"}};
+  command.groups = {required_arguments(*request), presets(*request), settings(*request), report_options(*request)};
+  command.run = [request] { return run_quantize(*request); };
+  return command;
+}
+
+}  // namespace onnxport::cli

@@ -1,0 +1,162 @@
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "core/nearest.h"
+#include "export/ort_config.h"
+#include "export/rewrite.h"
+#include "onnx/reader.h"
+#include "onnxport/error.h"
+#include "onnxport/json.h"
+#include "onnxport/quantizer.h"
+#include "quantization/config.h"
+#include "quantization/graph_quantizer.h"
+#include "quantization/statistics.h"
+
+namespace onnxport {
+namespace {
+
+namespace fs = std::filesystem;
+using quantization::ModelOutcome;
+
+[[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::InvalidArgument, message); }
+
+/// All names that a user may call a node by: a Gemm is also the MatMul that it becomes.
+std::vector<std::string> node_names(const std::vector<fs::path>& files) {
+  std::set<std::string> names;
+  for (const fs::path& file : files) {
+    const onnx::Model model = onnx::read_model(file);
+    onnx::for_each_graph(model.graph, [&](const onnx::Graph& graph) {
+      for (const onnx::Node& node : graph.nodes) {
+        names.insert(node.name);
+        if (node.op_type == "Gemm") names.insert(node.name + "_MatMul");
+      }
+    });
+  }
+  names.erase("");
+  return {names.begin(), names.end()};
+}
+
+void check_node_names(const QuantizationConfig& config, const std::vector<fs::path>& files) {
+  if (config.nodes_to_quantize.empty() && config.nodes_to_exclude.empty()) return;
+  const std::vector<std::string> known = node_names(files);
+  for (const auto* names : {&config.nodes_to_quantize, &config.nodes_to_exclude}) {
+    for (const std::string& name : *names) {
+      if (!std::binary_search(known.begin(), known.end(), name)) {
+        fail("no node is called " + quote_json(name) + " in " + files.front().filename().string() +
+             (files.size() > 1 ? " and the other models" : "") + describe_nearest(name, known));
+      }
+    }
+  }
+}
+
+/// "TextVectorizer of ai.onnx.contrib", or "" if all operators are ONNX's and ONNX Runtime's own.
+std::string custom_operator(const onnx::Model& model) {
+  static const std::set<std::string, std::less<>> known{"",
+                                                        "ai.onnx",
+                                                        "ai.onnx.ml",
+                                                        "com.microsoft",
+                                                        "com.microsoft.nchwc",
+                                                        "ai.onnx.training",
+                                                        "ai.onnx.preview.training",
+                                                        "com.ms.internal.nhwc"};
+  std::string found;
+  onnx::for_each_graph(model.graph, [&](const onnx::Graph& graph) {
+    for (const onnx::Node& node : graph.nodes)
+      if (found.empty() && !known.contains(node.domain)) found = node.op_type + " of " + node.domain;
+  });
+  return found;
+}
+
+/// Why a model without a float32 node to quantize has none.
+std::string reason(const onnx::Model& model) {
+  std::set<std::string_view> types;
+  onnx::for_each_graph(model.graph, [&](const onnx::Graph& graph) {
+    for (const onnx::Initializer& initializer : graph.initializers)
+      if (is_floating_point(initializer.source.data_type)) types.insert(to_string(initializer.source.data_type));
+  });
+  if (types.contains("float32") || types.empty()) return "";
+  return ": its weights are " + std::string(*types.begin()) +
+         ", and only float32 is quantized. Export it again with --dtype fp32";
+}
+
+class Quantization {
+ public:
+  explicit Quantization(const QuantizeOptions& options)
+      : options_(options), config_(quantization::checked(options.config)) {
+    if (config_.is_static) {
+      fail(
+          "static quantization needs calibration: the ranges of activations, found by running the model on data. Give "
+          "calibration data, or quantize dynamically");
+    }
+    check_node_names(config_, find_onnx_files(options.model, options.file_names));
+  }
+
+  QuantizationResult run() {
+    RewriteOptions rewrite{.model = options_.model, .output = options_.output, .suffix = options_.file_suffix};
+    rewrite.file_names = options_.file_names;
+    rewrite.external_data = options_.use_external_data_format;
+    rewrite.progress = options_.progress;
+    rewrite.documents = [this] { return documents(); };
+    RewriteResult rewritten =
+        rewrite_models(rewrite, [this](onnx::Model& model, const fs::path& file) { quantize(model, file); });
+    for (std::size_t i = 0; i < rewritten.models.size(); ++i) {
+      RewrittenModel& model = rewritten.models[i];
+      result_.models.push_back(
+          {model.source, model.path, model.source_bytes, model.bytes, std::move(quantized_nodes_[i])});
+    }
+    result_.files = std::move(rewritten.files);
+    return std::move(result_);
+  }
+
+ private:
+  void quantize(onnx::Model& model, const fs::path& file) {
+    quantization::refuse_quantized(model, file.string());
+    if (const std::string name = custom_operator(model); !name.empty()) {
+      warn(file.filename().string() + " has the custom operator " + name +
+           ": what it makes has no known type and is quantized only where a float32 weight tells it");
+    }
+    if (options_.progress) options_.progress("Quantizing " + file.filename().string(), 0, 1);
+    const std::string why = reason(model);
+    ModelOutcome outcome = quantization::quantize_operators(model, config_, nullptr);
+    if (outcome.quantized_nodes.empty()) {
+      ++empty_;
+      last_empty_ = file.filename().string() + " has no node to quantize" + why;
+    }
+    if (options_.statistics) {
+      for (const quantization::QuantizedWeight& weight : outcome.weights) {
+        result_.errors.push_back(quantization::weight_error(weight));
+        result_.errors.back().file = file.filename().string();
+      }
+    }
+    quantized_nodes_.push_back(std::move(outcome.quantized_nodes));
+  }
+
+  /// Called when all models are written and nothing is published yet.
+  std::vector<std::pair<std::string, Json>> documents() {
+    if (empty_ == quantized_nodes_.size()) fail(last_empty_);
+    if (empty_ > 0) warn(last_empty_);
+    OrtConfig config;
+    config.use_external_data_format = options_.use_external_data_format;
+    config.quantization = quantization::to_json(config_);
+    return {{"ort_config.json", to_json(std::move(config))}};
+  }
+
+  void warn(const std::string& message) {
+    result_.warnings.push_back(message);
+    if (options_.warn) options_.warn(message);
+  }
+
+  const QuantizeOptions& options_;
+  QuantizationConfig config_;
+  QuantizationResult result_;
+  std::vector<std::map<std::string, int>> quantized_nodes_;
+  std::size_t empty_ = 0;
+  std::string last_empty_;
+};
+
+}  // namespace
+
+QuantizationResult quantize_models(const QuantizeOptions& options) { return Quantization(options).run(); }
+
+}  // namespace onnxport
