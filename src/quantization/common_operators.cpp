@@ -18,6 +18,9 @@ using Operands = GraphQuantizer::Operands;
 /// Rows of a quantized table, made real where they are used.
 bool quantize_gather(GraphQuantizer& graph, const Node& node) {
   if (!graph.selection().contains(node) || !graph.is_float_initializer(node.inputs[0])) return false;
+  // A table that a product has quantized by its columns has no single scale for its rows.
+  const GraphQuantizer::QuantizedValue* known = graph.find_quantized(node.inputs[0]);
+  if (known != nullptr && known->axis) return false;
   Operands operands;
   if (!graph.quantize_activation(node, 0, operands)) return false;
   const std::string output = node.outputs[0] + "_quantized";
@@ -75,7 +78,7 @@ constexpr std::array quantization_operators{std::string_view("QuantizeLinear"),
 bool quantize_direct_operator(GraphQuantizer& graph, const Node& node) {
   if (!graph.selection().contains(node) || !graph.is_float(node.inputs[0])) return false;
   const GraphQuantizer::QuantizedValue* input = graph.find_quantized(node.inputs[0]);
-  if (input == nullptr) return false;
+  if (input == nullptr || input->axis) return false;
   GraphQuantizer::QuantizedValue output = *input;
   output.quantized = node.outputs[0] + "_quantized";
   Node direct = node;

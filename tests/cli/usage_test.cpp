@@ -133,11 +133,12 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUsage{"half_a_command", {"export"}, "a command is missing", "Try \"onnxport export --help\"."},
         WrongUsage{
             "command", {"exprt"}, "there is no command \"exprt\"; did you mean export?", "Try \"onnxport --help\"."},
-        WrongUsage{"command_like_no_other",
-                   {"zzz"},
-                   "there is no command \"zzz\" (the commands are export, run, tokenize, inspect, list, "
-                   "new-architecture, env, transformers.onnx)",
-                   "Try \"onnxport --help\"."},
+        WrongUsage{
+            "command_like_no_other",
+            {"zzz"},
+            "there is no command \"zzz\" (the commands are export, quantize, onnxruntime, run, tokenize, inspect, "
+            "list, new-architecture, env, transformers.onnx)",
+            "Try \"onnxport --help\"."},
         WrongUsage{"subcommand",
                    {"export", "onx"},
                    "there is no command \"onx\"; did you mean onnx?",

@@ -71,7 +71,7 @@ class CheckpointTest : public testing::Test {
   }
 
   const TemporaryDirectory temporary_;
-  const fs::path directory_ = temporary_.path();
+  fs::path directory_ = temporary_.path();
 };
 
 constexpr std::string_view kWeightMap =

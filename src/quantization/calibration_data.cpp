@@ -1,0 +1,342 @@
+#include "quantization/calibration_data.h"
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <random>
+#include <utility>
+
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/config.h"
+#include "core/tensor_source.h"
+#include "onnxport/auto_tokenizer.h"
+#include "onnxport/error.h"
+#include "onnxport/json.h"
+#include "runtime/model_inputs.h"
+
+namespace onnxport {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::InvalidArgument, message); }
+
+Config read_config(const fs::path& directory) {
+  const fs::path file = directory / "config.json";
+  std::error_code error;
+  if (!fs::is_regular_file(file, error)) return Config(Json::Object{}, file.string());
+  return Config(parse_json(read_text_file(file), file.string()), file.string());
+}
+
+/// Samples as they stand in a file: inputs of the model by name, with a batch axis of 1.
+class Reader {
+ public:
+  virtual ~Reader() = default;
+  virtual std::optional<NamedArrays> next() = 0;
+  virtual void rewind() = 0;
+  /// "line 3 of texts.jsonl", for messages about the sample that was read last.
+  virtual std::string where() const = 0;
+};
+
+// ---- JSON lines -----------------------------------------------------------------------------------------------------
+
+/// Nested arrays of numbers, row by row.
+class Numbers {
+ public:
+  Numbers(const Json& value, const ModelInput& input) : input_(input) {
+    measure(value);
+    read(value, 0);
+  }
+
+  Array array() {
+    shape_.insert(shape_.begin(), 1);
+    switch (input_.data_type) {
+      case DataType::Float32:
+        return as<float>();
+      case DataType::Int64:
+        return as<std::int64_t>();
+      case DataType::Int32:
+        return as<std::int32_t>();
+      case DataType::Bool:
+        return as<std::uint8_t>();
+      default:
+        fail("input " + input_.name + " has the type " + std::string(to_string(input_.data_type)) +
+             ", which JSON lines cannot give: use a safetensors file");
+    }
+  }
+
+ private:
+  void measure(const Json& value) {
+    const Json* inner = &value;
+    while (inner->is_array()) {
+      shape_.push_back(std::ssize(inner->array()));
+      if (inner->array().empty()) return;
+      inner = &inner->array().front();
+    }
+  }
+
+  void read(const Json& value, std::size_t depth) {
+    if (depth == shape_.size()) {
+      if (!value.is_number() && !value.is_boolean()) fail("input " + input_.name + " is not made of numbers");
+      values_.push_back(value.is_boolean() ? (value.boolean() ? 1 : 0) : value.number());
+      return;
+    }
+    if (!value.is_array() || std::ssize(value.array()) != shape_[depth])
+      fail("input " + input_.name + " has rows of different lengths");
+    for (const Json& element : value.array()) read(element, depth + 1);
+  }
+
+  template <typename Value>
+  Array as() {
+    std::vector<Value> values;
+    values.reserve(values_.size());
+    for (const double value : values_) values.push_back(static_cast<Value>(value));
+    return Array::of<Value>(input_.data_type, shape_, values);
+  }
+
+  const ModelInput& input_;
+  std::vector<std::int64_t> shape_;
+  std::vector<double> values_;
+};
+
+class JsonLinesReader : public Reader {
+ public:
+  JsonLinesReader(const CalibrationDataOptions& options, const std::vector<ModelInput>& inputs)
+      : options_(options), inputs_(inputs), file_(options.file, std::ios::binary) {
+    if (!file_) fail("cannot read the calibration data " + options.file.string());
+  }
+
+  std::optional<NamedArrays> next() override {
+    std::string line;
+    while (std::getline(file_, line)) {
+      ++number_;
+      if (line.find_first_not_of(" \t\r") != std::string::npos) return sample(line);
+    }
+    return std::nullopt;
+  }
+
+  void rewind() override {
+    file_.clear();
+    file_.seekg(0);
+    number_ = 0;
+  }
+
+  std::string where() const override {
+    return "line " + std::to_string(number_) + " of " + options_.file.filename().string();
+  }
+
+ private:
+  NamedArrays sample(const std::string& line) {
+    Json json;
+    try {
+      json = parse_json(line, where());
+    } catch (const Error& error) {
+      fail(error.what());
+    }
+    if (json.is_string()) return tokenized(json.string(), nullptr);
+    const Json* text = json.find("text");
+    if (text != nullptr && text->is_string()) {
+      const Json* pair = json.find("text_pair");
+      return tokenized(text->string(), pair != nullptr && pair->is_string() ? &pair->string() : nullptr);
+    }
+    NamedArrays arrays;
+    for (const ModelInput& input : inputs_)
+      if (const Json* value = json.find(input.name)) arrays.emplace_back(input.name, Numbers(*value, input).array());
+    return arrays;
+  }
+
+  NamedArrays tokenized(const std::string& text, const std::string* pair) {
+    if (!tokenizer_) tokenizer_ = AutoTokenizer::from_pretrained(options_.model_directory);
+    const TokenizerCallOptions call{
+        .truncation = TruncationStrategy::LongestFirst,
+        .max_length = std::min(static_cast<std::size_t>(options_.max_length), tokenizer_->model_max_length())};
+    const BatchEncoding encoding = pair == nullptr ? (*tokenizer_)(text, call) : (*tokenizer_)(text, *pair, call);
+    NamedArrays arrays;
+    for (auto& [name, array] : encoding.tensors())
+      if (std::any_of(inputs_.begin(), inputs_.end(), [&, &key = name](const auto& i) { return i.name == key; }))
+        arrays.emplace_back(name, array);
+    return arrays;
+  }
+
+  const CalibrationDataOptions& options_;
+  const std::vector<ModelInput>& inputs_;
+  std::ifstream file_;
+  std::size_t number_ = 0;
+  std::optional<PreTrainedTokenizer> tokenizer_;
+};
+
+// ---- Safetensors ----------------------------------------------------------------------------------------------------
+
+class SafetensorsReader : public Reader {
+ public:
+  SafetensorsReader(const CalibrationDataOptions& options, const std::vector<ModelInput>& inputs)
+      : file_(options.file) {
+    std::map<std::string, TensorSource, std::less<>> tensors;
+    try {
+      tensors = read_safetensors(options.file);
+    } catch (const Error& error) {
+      fail(error.what());
+    }
+    for (const ModelInput& input : inputs) {
+      const auto tensor = tensors.find(input.name);
+      if (tensor == tensors.end()) continue;
+      if (tensor->second.shape.empty())
+        fail(file_.string() + ": " + input.name + " is a scalar; its first axis is to count the samples");
+      if (count_ >= 0 && tensor->second.shape[0] != count_) {
+        fail(file_.string() + ": " + input.name + " has " + std::to_string(tensor->second.shape[0]) +
+             " samples, others have " + std::to_string(count_));
+      }
+      count_ = tensor->second.shape[0];
+      tensors_.emplace_back(input.name, tensor->second);
+    }
+    if (tensors_.empty()) {
+      std::string names;
+      for (const ModelInput& input : inputs) names += (names.empty() ? "" : ", ") + input.name;
+      fail(file_.string() + " has no input of the model: " + names);
+    }
+  }
+
+  std::optional<NamedArrays> next() override {
+    if (next_ >= count_) return std::nullopt;
+    NamedArrays arrays;
+    for (const auto& [name, tensor] : tensors_)
+      arrays.emplace_back(name, materialize(slice(tensor, 0, next_, next_ + 1)));
+    ++next_;
+    return arrays;
+  }
+
+  void rewind() override { next_ = 0; }
+  std::string where() const override { return "sample " + std::to_string(next_) + " of " + file_.filename().string(); }
+
+ private:
+  fs::path file_;
+  std::vector<std::pair<std::string, TensorSource>> tensors_;
+  std::int64_t count_ = -1;
+  std::int64_t next_ = 0;
+};
+
+// ---- Random inputs --------------------------------------------------------------------------------------------------
+
+/// Token ids of the whole vocabulary, masks of ones, normally distributed numbers; the same in every run.
+class DummyReader : public Reader {
+ public:
+  DummyReader(const CalibrationDataOptions& options, const std::vector<ModelInput>& inputs, std::int64_t vocab_size,
+              std::int64_t length)
+      : options_(options), inputs_(inputs), vocab_size_(vocab_size), length_(length) {}
+
+  std::optional<NamedArrays> next() override {
+    if (sample_ == options_.num_samples) return std::nullopt;
+    ++sample_;
+    NamedArrays arrays;
+    for (const ModelInput& input : inputs_)
+      if (is_made_here(input)) arrays.emplace_back(input.name, make(input));
+    return arrays;
+  }
+
+  void rewind() override {
+    sample_ = 0;
+    generator_.seed();
+  }
+  std::string where() const override { return "random sample " + std::to_string(sample_); }
+
+ private:
+  /// Masks, positions and caches are made by InputRules, to fit the others.
+  static bool is_made_here(const ModelInput& input) {
+    return input.name == "input_ids" || input.name == "decoder_input_ids" ||
+           (input.data_type == DataType::Float32 && !input.name.starts_with("past_key_values"));
+  }
+
+  Array make(const ModelInput& input) {
+    std::vector<std::int64_t> shape = input.shape;
+    for (std::size_t axis = 0; axis < shape.size(); ++axis)
+      if (shape[axis] < 0) shape[axis] = axis == 0 ? 1 : length_;
+    if (input.data_type == DataType::Float32) return fill<float>(input, shape, [&] { return normal(); });
+    const auto token = [&] {
+      return static_cast<std::int64_t>(generator_() % static_cast<std::uint64_t>(vocab_size_));
+    };
+    if (input.data_type == DataType::Int32)
+      return fill<std::int32_t>(input, shape, [&] { return static_cast<std::int32_t>(token()); });
+    return fill<std::int64_t>(input, shape, token);
+  }
+
+  template <typename Value, typename Make>
+  static Array fill(const ModelInput& input, const std::vector<std::int64_t>& shape, const Make& make_value) {
+    Array array(input.data_type, shape);
+    std::generate_n(array.mutable_data<Value>(), array.element_count(), make_value);
+    return array;
+  }
+
+  /// Nearly normal, and the same with every standard library.
+  float normal() {
+    double sum = -6;
+    for (int i = 0; i < 12; ++i) sum += static_cast<double>(generator_() >> 11) * 0x1p-53;
+    return static_cast<float>(sum);
+  }
+
+  const CalibrationDataOptions& options_;
+  const std::vector<ModelInput>& inputs_;
+  std::int64_t vocab_size_;
+  std::int64_t length_;
+  std::int64_t sample_ = 0;
+  std::mt19937_64 generator_;
+};
+
+std::unique_ptr<Reader> open_reader(const CalibrationDataOptions& options, const std::vector<ModelInput>& inputs,
+                                    const TextLimits& limits) {
+  if (options.num_samples < 1)
+    fail("calibration needs at least one sample, not " + std::to_string(options.num_samples));
+  if (options.max_length < 1) fail("calibration needs texts of at least one token");
+  if (options.file.empty()) {
+    const std::int64_t length = std::min({options.max_length, limits.max_length.value_or(options.max_length)});
+    return std::make_unique<DummyReader>(options, inputs, limits.vocab_size.value_or(2), length);
+  }
+  std::error_code error;
+  if (!fs::is_regular_file(options.file, error)) fail("there is no calibration data " + options.file.string());
+  if (options.file.extension() == ".safetensors") return std::make_unique<SafetensorsReader>(options, inputs);
+  return std::make_unique<JsonLinesReader>(options, inputs);
+}
+
+}  // namespace
+
+struct CalibrationData::Implementation {
+  Implementation(CalibrationDataOptions given, std::vector<ModelInput> model_inputs)
+      : options(std::move(given)),
+        inputs(std::move(model_inputs)),
+        rules(inputs, text_limits(read_config(options.model_directory))),
+        reader(open_reader(options, inputs, rules.limits())) {}
+
+  CalibrationDataOptions options;
+  std::vector<ModelInput> inputs;
+  InputRules rules;
+  std::unique_ptr<Reader> reader;
+  std::int64_t count = 0;
+};
+
+CalibrationData::CalibrationData(CalibrationDataOptions options, std::vector<ModelInput> inputs)
+    : implementation_(std::make_unique<Implementation>(std::move(options), std::move(inputs))) {}
+CalibrationData::~CalibrationData() = default;
+CalibrationData::CalibrationData(CalibrationData&&) noexcept = default;
+
+std::optional<NamedArrays> CalibrationData::next() {
+  Implementation& self = *implementation_;
+  if (self.count == self.options.num_samples) return std::nullopt;
+  std::optional<NamedArrays> sample = self.reader->next();
+  if (!sample) {
+    if (self.count == 0) fail("the calibration data " + self.options.file.string() + " is empty");
+    return std::nullopt;
+  }
+  ++self.count;
+  try {
+    if (sample->empty()) fail("none of the model's inputs is in it");
+    return self.rules.prepare(*sample);
+  } catch (const Error& error) {
+    fail("calibration data, " + self.reader->where() + ": " + error.what());
+  }
+}
+
+void CalibrationData::rewind() {
+  implementation_->count = 0;
+  implementation_->reader->rewind();
+}
+
+}  // namespace onnxport
