@@ -138,10 +138,11 @@ void write_into_checkout(const fs::path& checkout, const Definition& definition,
   fmt::print(
       "Then, as docs/add-an-architecture.md says:\n"
       "  venv/bin/python tests/golden/tools/loading.py tests/golden/fixtures tests/golden\n"
+      "  venv/bin/python tests/golden/tools/outputs.py tests/golden/fixtures tests/golden/outputs {1}\n"
       "  make\n"
       "  cmake --build --preset release --target onnxport_golden_tests\n"
-      "  build/onnxport_golden_tests --gtest_filter='*/{}*:GoldenCoverage*'\n",
-      names.file);
+      "  build/onnxport_golden_tests --gtest_filter='*/{0}*:GoldenCoverage*'\n",
+      names.file, names.model_type);
 }
 
 void write_project(const fs::path& directory, const Definition& definition, const SkeletonNames& from,
