@@ -404,7 +404,7 @@ class Exporter {
   }
 
   void build_graphs() {
-    const Architecture& architecture = architecture_of(Config(checkpoint_.config));
+    const Architecture& architecture = architecture_of(Config(checkpoint_.config), *registry_);
     const DimBindings sizes = options_.dynamic_axes ? DimBindings{} : input_sizes(options_.shapes, *completed_config_);
     built_ = sentence_transformer_
                  ? build_sentence_transformer(model_, checkpoint_, architecture, sizes, output_request_)

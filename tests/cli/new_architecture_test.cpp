@@ -15,6 +15,7 @@ class CliNewArchitecture : public CliTest {
   /// As much of a checkout as the command looks at.
   void make_checkout() const {
     fs::create_directories(path("onnxport/tests/golden/tools"));
+    fs::create_directories(path("onnxport/src"));
     fs::copy(source_directory / "src/architectures", path("onnxport/src/architectures"), fs::copy_options::recursive);
     fs::copy(source_directory / "tests/golden/tools/text.py", path("onnxport/tests/golden/tools/text.py"));
   }
