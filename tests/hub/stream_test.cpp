@@ -163,6 +163,18 @@ TEST_F(StreamTest, WithFusedOperators) {
   expect_equal_to_download(options);
 }
 
+TEST_F(StreamTest, UnderOtherNames) {
+  serve("bert");
+  HubServerFile& file = server_.models[model_id].files["config.json"];
+  Json config = parse_json(file.content, "config.json");
+  config.set("model_type", "acme");
+  file.content = dump_json(config);
+  ExportOptions options = export_options();
+  options.architecture = {.model_type = "bert",
+                          .weights_map = R"({"bert.encoder.*": "encoder.*", "bert.embeddings.*": "embeddings.*"})"};
+  expect_equal_to_download(options);
+}
+
 TEST_F(StreamTest, OfShards) {
   serve_shards("bert");
   expect_equal_to_download(export_options());
