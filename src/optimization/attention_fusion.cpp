@@ -320,6 +320,12 @@ void fuse(PassContext& context, NodeId softmax) {
     reason = "keys have another number or size of heads, or are not split into heads";
     return leave();
   }
+  // The fused node makes the whole keys and values, too, so nothing it takes may come from them. Traced decoders read
+  // the length for their mask there.
+  if (is_cached && depends_on(graph, pattern->bias, {pattern->key_cache.present, pattern->value_cache.present})) {
+    reason = "the mask is computed from the keys or values of the cache";
+    return leave();
+  }
   std::string bias;
   if (!pattern->bias.empty()) {
     bias = full_bias(context, *pattern, reason);

@@ -48,11 +48,22 @@ TensorSource clamped(TensorSource source, float smallest, float largest) {
   return result;
 }
 
+void refuse_branches(const onnx::Graph& graph) {
+  for (const Node& node : graph.nodes)
+    for (const onnx::Attribute& attribute : node.attributes)
+      if (std::holds_alternative<onnx::Subgraph>(attribute.value))
+        throw Error(ErrorKind::InvalidModel,
+                    "the " + node.op_type + " node '" + node.name +
+                        "' holds branches, which cannot become float16 yet. Take the separate decoders without the "
+                        "merged one, or export with --dtype fp16");
+}
+
 class Converter {
  public:
   explicit Converter(const Float16Options& options) : options_(options) {}
 
   int run(onnx::Model& model) {
+    refuse_branches(model.graph);
     const onnx::ValueTypes types(model.graph);
     GraphEditor editor(model.graph);
     convert(editor, types, options_.keep_io_types);

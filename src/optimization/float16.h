@@ -23,9 +23,10 @@ struct Float16Options {
   static std::set<std::string> default_op_block_list();
 };
 
-/// Turns float32 inside a model, subgraphs included, into float16 with Casts around what is blocked and around squares
+/// Turns float32 inside a model into float16 with Casts around what is blocked and around squares
 /// that are averaged, which leave float16's range. Weights are converted while they are written. Returns how many
-/// initializers changed their type. Throws Error(InvalidModel) where a blocked node's types cannot be told.
+/// initializers changed their type. Throws Error(InvalidModel) where a blocked node's types cannot be told, and for
+/// models with branches: what they take from the graph around them would change its type under them.
 int convert_to_float16(onnx::Model& model, const Float16Options& options = {});
 
 }  // namespace onnxport::optimization

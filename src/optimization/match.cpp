@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <utility>
 
 #include "core/tensor_source.h"
 
@@ -56,6 +58,27 @@ std::optional<Linear> match_gemm(const GraphEditor& graph, std::string_view valu
 }
 
 }  // namespace
+
+bool depends_on(const GraphEditor& graph, const std::string& value, const std::vector<std::string>& sources) {
+  std::set<std::string> seen{value};
+  std::vector<std::string> waiting{value};
+  const auto visit = [&](const std::string& name) {
+    if (seen.insert(name).second) waiting.push_back(name);
+  };
+  while (!waiting.empty()) {
+    const std::string current = std::move(waiting.back());
+    waiting.pop_back();
+    if (std::find(sources.begin(), sources.end(), current) != sources.end()) return true;
+    const auto id = graph.producer(current);
+    if (!id) continue;
+    const Node& node = graph.node(*id);
+    for (const std::string& input : node.inputs) visit(input);
+    for (const onnx::Attribute& attribute : node.attributes)
+      if (const auto* subgraph = std::get_if<onnx::Subgraph>(&attribute.value))
+        for (const std::string& captured : onnx::captured_values(**subgraph)) visit(captured);
+  }
+  return false;
+}
 
 bool is_operator(const Node& node, std::string_view op_type, std::string_view domain) {
   return node.op_type == op_type && (node.domain == domain || (domain.empty() && node.domain == "ai.onnx"));

@@ -27,6 +27,9 @@ std::vector<onnx::NodeId> nodes_of(const onnx::GraphEditor& graph, std::string_v
 /// The only node that uses the value, if it is used once and no output of the graph.
 std::optional<onnx::NodeId> only_user(const onnx::GraphEditor& graph, std::string_view value);
 
+/// Whether the value is computed from one of `sources`, or is one.
+bool depends_on(const onnx::GraphEditor& graph, const std::string& value, const std::vector<std::string>& sources);
+
 /// Input `index`, "" if it is left out.
 const std::string& input_of(const onnx::Node& node, std::size_t index);
 bool has_input(const onnx::Node& node, std::size_t index);

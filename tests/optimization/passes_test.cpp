@@ -4,12 +4,15 @@
 
 #include <gtest/gtest.h>
 
+#include "onnxport/error.h"
+#include "optimization/float16.h"
 #include "optimization/test_model.h"
 
 namespace onnxport::optimization {
 namespace {
 
 using Strings = std::vector<std::string>;
+using Permutation = std::vector<std::int64_t>;
 
 // ---- O1 -------------------------------------------------------------------------------------------------------------
 
@@ -323,6 +326,73 @@ TEST(AttentionFusion, NotWhereTheWeightsAreAnOutput) {
   model.optimize("O2");
   const Strings operators = model.operators();
   EXPECT_EQ(std::count(operators.begin(), operators.end(), "Softmax"), 1);
+}
+
+/// The same with a cache of earlier keys and values, and with a bias if `biased`, computed from all keys.
+TestModel attention_with_cache(bool biased) {
+  TestModel model;
+  model.integers("split", {0, 0, 2, 4}).integers("merge", {0, 0, 8}).scalar("scale", 0.5F);
+  const Permutation swap_heads{0, 2, 1, 3};
+  for (const std::string name : {"q", "k", "v"}) {
+    model.weight(name + "_weight", {8, 8}, name[0]).node("MatMul", {"x", name + "_weight"}, name + "_product");
+    model.node("Reshape", {name + "_product", "split"}, name + "_split");
+    model.node("Transpose", {name + "_split"}, name, {{"perm", swap_heads}});
+  }
+  for (const std::string name : {"k", "v"}) {
+    model.input("past_" + name, {std::string("batch"), std::int64_t{2}, std::string("past"), std::int64_t{4}});
+    model.node("Concat", {"past_" + name, name}, "present_" + name, {{"axis", std::int64_t{2}}});
+    model.output("present_" + name);
+  }
+  model.node("Transpose", {"present_k"}, "keys", {{"perm", Permutation{0, 1, 3, 2}}});
+  model.node("MatMul", {"q", "keys"}, "product").node("Mul", {"product", "scale"}, "scores");
+  if (biased) {
+    model.node("ReduceMax", {"keys"}, "bias", {{"axes", Permutation{2}}}).node("Add", {"scores", "bias"}, "sum");
+  }
+  model.node("Softmax", {biased ? "sum" : "scores"}, "weights", {{"axis", std::int64_t{-1}}});
+  model.node("MatMul", {"weights", "present_v"}, "weighted");
+  model.node("Transpose", {"weighted"}, "moved", {{"perm", swap_heads}}).node("Reshape", {"moved", "merge"}, "y");
+  return model;
+}
+
+TEST(AttentionFusion, MakesTheCacheToo) {
+  TestModel model = attention_with_cache(false);
+  model.optimize("O2");
+  const onnx::Node& node = model.model().graph.nodes.back();
+  EXPECT_EQ(node.op_type, "MultiHeadAttention");
+  EXPECT_EQ(node.outputs, Strings({"y", "present_k", "present_v"}));
+}
+
+TEST(AttentionFusion, NotWhereTheMaskComesFromTheCache) {
+  TestModel model = attention_with_cache(true);
+  model.optimize("O2");
+  const Strings operators = model.operators();
+  EXPECT_EQ(std::count(operators.begin(), operators.end(), "Softmax"), 1);
+  ASSERT_FALSE(model.report().left.empty());
+  EXPECT_NE(model.report().left[0].reason.find("computed from the keys"), std::string::npos);
+}
+
+// ---- float16 --------------------------------------------------------------------------------------------------------
+
+TEST(Float16, BranchesAreRefused) {
+  onnx::Model model;
+  model.graph.inputs = {{"condition", DataType::Bool, {}}};
+  model.graph.outputs = {{"y", DataType::Float32, {}}};
+  onnx::Graph branch;
+  branch.outputs = {{"z", DataType::Float32, {}}};
+  branch.nodes = {{"Constant", "", "make_z", {}, {"z"}, {{"value", Array::float32({}, std::vector<float>{1})}}}};
+  model.graph.nodes = {{"If",
+                        "",
+                        "choice",
+                        {"condition"},
+                        {"y"},
+                        {{"then_branch", onnx::Subgraph(branch)}, {"else_branch", onnx::Subgraph(branch)}}}};
+  try {
+    convert_to_float16(model);
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::InvalidModel);
+    EXPECT_NE(std::string(error.what()).find("'choice' holds branches"), std::string::npos) << error.what();
+  }
 }
 
 }  // namespace

@@ -44,6 +44,10 @@ class TestModel {
       array.mutable_data<float>()[i] = first == 0 ? 0 : first + static_cast<float>(i);
     return initializer(std::move(name), array);
   }
+  TestModel& input(std::string name, std::vector<onnx::Dimension> shape) {
+    model_.graph.inputs.push_back({std::move(name), DataType::Float32, std::move(shape)});
+    return *this;
+  }
   TestModel& output(const std::string& name) {
     model_.graph.outputs.push_back({name, DataType::Float32, {}});
     model_.graph.outputs.back().has_shape = false;
