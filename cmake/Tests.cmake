@@ -6,22 +6,17 @@
 find_package(GTest REQUIRED)
 include(GoogleTest)
 
-# What the tests know of their surroundings.
-add_library(onnxport_test_environment INTERFACE)
-target_include_directories(onnxport_test_environment INTERFACE "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/tests")
-target_compile_definitions(
-  onnxport_test_environment
-  INTERFACE ONNXPORT_VERSION="${PROJECT_VERSION}" ONNXPORT_TEST_PROGRAM="${PROJECT_BINARY_DIR}/onnxport"
-            ONNXPORT_SOURCE_DIRECTORY="${PROJECT_SOURCE_DIR}")
-target_link_libraries(onnxport_test_environment INTERFACE onnxport fmt::fmt nlohmann_json::nlohmann_json
-                                                          Protozero::Protozero GTest::gtest)
-
 file(GLOB_RECURSE support_sources CONFIGURE_DEPENDS tests/support/*.cpp)
-if(support_sources)
-  add_library(onnxport_test_support STATIC ${support_sources})
-  onnxport_configure_target(onnxport_test_support)
-  target_link_libraries(onnxport_test_support PUBLIC onnxport_test_environment)
-endif()
+add_library(onnxport_test_support STATIC ${support_sources})
+onnxport_configure_target(onnxport_test_support)
+target_include_directories(onnxport_test_support PUBLIC "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/tests")
+target_link_libraries(onnxport_test_support PUBLIC onnxport fmt::fmt nlohmann_json::nlohmann_json Protozero::Protozero
+                                                   GTest::gtest)
+# What tests know of their surroundings is told to single sources: the others compile to the same wherever they lie.
+set_property(
+  SOURCE tests/support/paths.cpp
+  PROPERTY COMPILE_DEFINITIONS ONNXPORT_TEST_PROGRAM="${PROJECT_BINARY_DIR}/onnxport"
+           ONNXPORT_SOURCE_DIRECTORY="${PROJECT_SOURCE_DIR}")
 
 file(GLOB test_folders CONFIGURE_DEPENDS LIST_DIRECTORIES true RELATIVE "${PROJECT_SOURCE_DIR}/tests" tests/*)
 list(REMOVE_ITEM test_folders support fuzz cmake_package plugin_libraries)
@@ -33,9 +28,12 @@ foreach(folder IN LISTS test_folders)
   set(test onnxport_${folder}_tests)
   add_executable(${test} ${sources})
   onnxport_configure_target(${test})
-  target_link_libraries(${test} PRIVATE onnxport_test_environment)
-  if(support_sources)
-    target_link_libraries(${test} PRIVATE onnxport_test_support)
+  target_link_libraries(${test} PRIVATE onnxport_test_support)
+  if(first_test)
+    onnxport_precompile_headers(${test} REUSE_FROM ${first_test})
+  else()
+    set(first_test ${test})
+    onnxport_precompile_headers(${test} <fstream> <gtest/gtest.h>)
   endif()
   # A folder may bring its own main.
   if(NOT EXISTS "${PROJECT_SOURCE_DIR}/tests/${folder}/main.cpp")
@@ -68,11 +66,13 @@ endforeach()
 set_target_properties(${plugins} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/plugins")
 add_dependencies(onnxport_cli_tests ${plugins})
 onnxport_enable_plugins(onnxport_cli_tests)
-target_compile_definitions(
-  onnxport_cli_tests
-  PRIVATE ONNXPORT_TEST_PLUGINS="${PROJECT_BINARY_DIR}/plugins" ONNXPORT_BINARY_DIRECTORY="${PROJECT_BINARY_DIR}"
-          ONNXPORT_CMAKE="${CMAKE_COMMAND}" ONNXPORT_CMAKE_GENERATOR="${CMAKE_GENERATOR}"
-          ONNXPORT_CXX_COMPILER="${CMAKE_CXX_COMPILER}" ONNXPORT_CXX_FLAGS="${CMAKE_CXX_FLAGS}")
+set_property(
+  SOURCE tests/cli/plugin_test.cpp tests/cli/new_architecture_test.cpp tests/cli/usage_test.cpp
+  PROPERTY
+    COMPILE_DEFINITIONS
+    ONNXPORT_VERSION="${PROJECT_VERSION}" ONNXPORT_TEST_PLUGINS="${PROJECT_BINARY_DIR}/plugins" ONNXPORT_BINARY_DIRECTORY="${PROJECT_BINARY_DIR}"
+    ONNXPORT_CMAKE="${CMAKE_COMMAND}" ONNXPORT_CMAKE_GENERATOR="${CMAKE_GENERATOR}"
+    ONNXPORT_CXX_COMPILER="${CMAKE_CXX_COMPILER}" ONNXPORT_CXX_FLAGS="${CMAKE_CXX_FLAGS}")
 
 # ---- Fuzzers: tests/fuzz/*.cpp, each with an LLVMFuzzerTestOneInput --------------------------------------------------
 
@@ -88,7 +88,7 @@ foreach(source IN LISTS fuzz_sources)
   add_executable(${fuzzer} ${source})
   onnxport_configure_target(${fuzzer})
   set_target_properties(${fuzzer} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/fuzz")
-  target_link_libraries(${fuzzer} PRIVATE onnxport_test_environment)
+  target_link_libraries(${fuzzer} PRIVATE onnxport_test_support)
   set(corpus "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name}")
   if(NOT EXISTS "${corpus}")
     set(corpus "")

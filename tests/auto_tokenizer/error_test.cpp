@@ -11,6 +11,7 @@
 
 #include "core/temporary_directory.h"
 #include "onnxport/auto_tokenizer.h"
+#include "support/paths.h"
 #include "tokenizers/sentencepiece_model.h"
 
 /// What AutoTokenizer says about directories that are wrong, and tokenizers about calls that are.
@@ -19,14 +20,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kFixtures = fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/auto_tokenizer/fixtures";
+const fs::path kFixtures = testing::source_directory() / "tests/auto_tokenizer/fixtures";
 
 std::string read_file(const fs::path& path) {
   std::ifstream stream(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-class AutoTokenizerError : public testing::Test {
+class AutoTokenizerError : public ::testing::Test {
  protected:
   void write(const std::string& name, const std::string& text) {
     std::ofstream(directory_ / name, std::ios::binary) << text;
@@ -339,7 +340,7 @@ TEST(PreTrainedTokenizer, CopiesAreSetApart) {
 }
 
 TEST(PreTrainedTokenizer, ChatTemplatesByName) {
-  const fs::path directory = fs::path(testing::TempDir()) / "onnxport_named_templates";
+  const fs::path directory = fs::path(::testing::TempDir()) / "onnxport_named_templates";
   fs::remove_all(directory);
   AutoTokenizer::from_pretrained(kFixtures / "gpt2").save_pretrained(directory);
   fs::create_directories(directory / "additional_chat_templates");
@@ -358,7 +359,7 @@ TEST(PreTrainedTokenizer, ChatTemplatesByName) {
                                           {.chat_template = "own {{ x }}", .variables = Json(Json::Object{{"x", 3}})}),
             "own 3");
 
-  const fs::path saved = fs::path(testing::TempDir()) / "onnxport_named_templates_saved";
+  const fs::path saved = fs::path(::testing::TempDir()) / "onnxport_named_templates_saved";
   fs::remove_all(saved);
   tokenizer.save_pretrained(saved);
   EXPECT_EQ(read_file(saved / "additional_chat_templates/rag.jinja"), "rag {{ documents[0].title }}");

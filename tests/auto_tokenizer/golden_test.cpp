@@ -12,6 +12,7 @@
 #include "onnxport/auto_tokenizer.h"
 #include "onnxport/error.h"
 #include "onnxport/json.h"
+#include "support/paths.h"
 
 /// Every directory of fixtures/, compared with what transformers made of it. README.md gives the format.
 namespace onnxport {
@@ -22,7 +23,7 @@ namespace fs = std::filesystem;
 /// What a developer can point elsewhere by an environment variable.
 fs::path folder(const char* variable, std::string_view usual) {
   const char* value = std::getenv(variable);
-  return value != nullptr ? fs::path(value) : fs::path(ONNXPORT_SOURCE_DIRECTORY) / usual;
+  return value != nullptr ? fs::path(value) : testing::source_directory() / usual;
 }
 
 const fs::path kFixtures = folder("ONNXPORT_AUTO_TOKENIZER_FIXTURES", "tests/auto_tokenizer/fixtures");
@@ -204,7 +205,7 @@ Json json_of(const BatchEncoding& batch, bool with_mapping) {
   return result;
 }
 
-class AutoTokenizerFixture : public testing::TestWithParam<std::string> {
+class AutoTokenizerFixture : public ::testing::TestWithParam<std::string> {
  protected:
   AutoTokenizerFixture() : expected_(read_json(kFixtures / (GetParam() + ".json"))) {
     const Json* existing = expected_.find("directory");
@@ -332,7 +333,7 @@ TEST_P(AutoTokenizerFixture, ChatTemplates) {
 
 TEST_P(AutoTokenizerFixture, SavesWhatTransformersSaves) {
   const PreTrainedTokenizer tokenizer = AutoTokenizer::from_pretrained(directory_);
-  const fs::path output = fs::path(testing::TempDir()) / ("onnxport_save_" + GetParam());
+  const fs::path output = fs::path(::testing::TempDir()) / ("onnxport_save_" + GetParam());
   fs::remove_all(output);
   std::vector<std::string> returned;
   for (const fs::path& file : tokenizer.save_pretrained(output)) {
@@ -371,9 +372,9 @@ TEST_P(AutoTokenizerFixture, SavesWhatTransformersSaves) {
   fs::remove_all(output);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, AutoTokenizerDocument, testing::ValuesIn(names_with_document()),
+INSTANTIATE_TEST_SUITE_P(All, AutoTokenizerDocument, ::testing::ValuesIn(names_with_document()),
                          [](const auto& parameter) { return parameter.param; });
-INSTANTIATE_TEST_SUITE_P(All, AutoTokenizerFixture, testing::ValuesIn(fixture_names()),
+INSTANTIATE_TEST_SUITE_P(All, AutoTokenizerFixture, ::testing::ValuesIn(fixture_names()),
                          [](const auto& parameter) { return parameter.param; });
 
 }  // namespace

@@ -10,13 +10,14 @@
 #include "onnxport/chat_template.h"
 #include "onnxport/error.h"
 #include "onnxport/json.h"
+#include "support/paths.h"
 
 namespace onnxport::testing {
 namespace {
 
 namespace fs = std::filesystem;
 
-fs::path directory() { return fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests" / "chat_templates"; }
+fs::path directory() { return source_directory() / "tests" / "chat_templates"; }
 
 std::string read_file(const fs::path& path) {
   std::ifstream stream(path, std::ios::binary);

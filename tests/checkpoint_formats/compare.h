@@ -10,14 +10,13 @@
 
 #include "core/tensor_source.h"
 #include "onnxport/error.h"
+#include "support/paths.h"
 
 namespace onnxport::testing {
 
 using TensorMap = std::map<std::string, TensorSource, std::less<>>;
 
-inline std::filesystem::path format_fixtures() {
-  return std::filesystem::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/checkpoint_formats/fixtures";
-}
+inline std::filesystem::path format_fixtures() { return source_directory() / "tests/checkpoint_formats/fixtures"; }
 
 /// All bytes of a tensor. Lazy ones are read in runs that begin and end anywhere, as the exporter's threads do.
 std::string bytes_of(const TensorSource& source);

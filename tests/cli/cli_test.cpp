@@ -7,13 +7,14 @@
 
 #include "checkpoint/checkpoint.h"
 #include "support/fixture.h"
+#include "support/paths.h"
 
 namespace onnxport::testing {
 
 namespace fs = std::filesystem;
 
 ProcessResult CliTest::run(const std::vector<std::string>& arguments, ProcessOptions options) const {
-  std::vector<std::string> command{ONNXPORT_TEST_PROGRAM};
+  std::vector<std::string> command{test_program()};
   command.insert(command.end(), arguments.begin(), arguments.end());
   options.working_directory = directory_;
   // No test asks the real Hub, however it spells a model.

@@ -11,6 +11,7 @@
 
 #include "cli/cli_test.h"
 #include "support/hub_server.h"
+#include "support/paths.h"
 
 namespace onnxport::testing {
 namespace {
@@ -54,7 +55,7 @@ class CliHub : public CliTest {
 
   void add_tokenizer() {
     HubServerModel& model = server_.models["organization/model"];
-    model.files["vocab.txt"] = {.content = read_file(fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/examples/vocab.txt")};
+    model.files["vocab.txt"] = {.content = read_file(source_directory() / "tests/examples/vocab.txt")};
     model.files["tokenizer_config.json"] = {
         .content = R"({"tokenizer_class": "DistilBertTokenizer", "model_max_length": 64})"};
   }

@@ -5,6 +5,7 @@
 
 #include "cli_test.h"
 #include "onnx/inspect.h"
+#include "support/paths.h"
 
 namespace onnxport::testing {
 namespace {
@@ -48,8 +49,7 @@ std::vector<std::string> lines_of(const std::string& text) {
 }
 
 TEST_F(LegacyCommand, PrintsTheLogOfTransformers) {
-  const Json file =
-      parse_json(read_file(fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/legacy_command/logs.json"), "logs.json");
+  const Json file = parse_json(read_file(source_directory() / "tests/legacy_command/logs.json"), "logs.json");
   int compared = 0;
   for (const Json& exported : at(file, "exports").array()) {
     if (exported.find("error") || at(exported, "model_type").string() == "t5") continue;

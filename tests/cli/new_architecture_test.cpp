@@ -2,13 +2,12 @@
 #include "architectures/registry.h"
 #include "checkpoint/checkpoint.h"
 #include "cli_test.h"
+#include "support/paths.h"
 
 namespace onnxport::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-const fs::path source_directory = ONNXPORT_SOURCE_DIRECTORY;
 
 class CliNewArchitecture : public CliTest {
  protected:
@@ -16,12 +15,12 @@ class CliNewArchitecture : public CliTest {
   void make_checkout() const {
     fs::create_directories(path("onnxport/tests/golden/tools"));
     fs::create_directories(path("onnxport/src"));
-    fs::copy(source_directory / "src/architectures", path("onnxport/src/architectures"), fs::copy_options::recursive);
-    fs::copy(source_directory / "tests/golden/tools/text.py", path("onnxport/tests/golden/tools/text.py"));
+    fs::copy(source_directory() / "src/architectures", path("onnxport/src/architectures"), fs::copy_options::recursive);
+    fs::copy(source_directory() / "tests/golden/tools/text.py", path("onnxport/tests/golden/tools/text.py"));
   }
 
   ProcessResult run_in(const std::string& directory, const std::vector<std::string>& arguments) const {
-    std::vector<std::string> command{ONNXPORT_TEST_PROGRAM, "new-architecture"};
+    std::vector<std::string> command{test_program(), "new-architecture"};
     command.insert(command.end(), arguments.begin(), arguments.end());
     return run_process(command, {.working_directory = path(directory)});
   }
@@ -59,9 +58,9 @@ TEST_F(CliNewArchitecture, InTheRoomOfItsRelative) {
 TEST_F(CliNewArchitecture, EveryArchitectureHasASkeleton) {
   for (const auto& [model_type, architecture] : registry().architectures()) {
     const std::string output = "new-" + model_type;
-    const ProcessResult result = run_process({ONNXPORT_TEST_PROGRAM, "new-architecture", "my_model", "--from",
-                                              model_type, "--plugin", "--output", path(output).string()},
-                                             {.working_directory = source_directory});
+    const ProcessResult result = run_process({test_program(), "new-architecture", "my_model", "--from", model_type,
+                                              "--plugin", "--output", path(output).string()},
+                                             {.working_directory = source_directory()});
     ASSERT_TRUE(succeeded(result)) << model_type;
     EXPECT_EQ(files(output), (std::vector<std::string>{"CMakeLists.txt", "my_model.cpp"}));
     const std::string text = read_file(path(output + "/my_model.cpp"));
@@ -79,10 +78,10 @@ TEST_F(CliNewArchitecture, WrongInputsAreRefused) {
     EXPECT_TRUE(failed(run_in("onnxport", {name}), 2, {"small letters, digits, - and _"})) << name;
   EXPECT_TRUE(failed(run({"new-architecture", "my_model", "--from", "bert"}), 1, {"is in no checkout", "--plugin"}));
   write_file(path("my_model/notes.txt"), "mine");
-  EXPECT_TRUE(failed(run_process({ONNXPORT_TEST_PROGRAM, "new-architecture", "my_model", "--plugin", "--output",
-                                  path("my_model").string()},
-                                 {.working_directory = source_directory}),
-                     1, {"my_model exists; it is left as it is"}));
+  EXPECT_TRUE(failed(
+      run_process({test_program(), "new-architecture", "my_model", "--plugin", "--output", path("my_model").string()},
+                  {.working_directory = source_directory()}),
+      1, {"my_model exists; it is left as it is"}));
   EXPECT_EQ(files("my_model"), std::vector<std::string>{"notes.txt"});
 }
 

@@ -5,14 +5,13 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/checkpoint.h"
+#include "support/paths.h"
 #include "support/process.h"
 
 namespace onnxport::testing {
 namespace {
 
-std::string read(const std::string& name) {
-  return read_text_file(std::filesystem::path(ONNXPORT_SOURCE_DIRECTORY) / name);
-}
+std::string read(const std::string& name) { return read_text_file(source_directory() / name); }
 
 TEST(Readme, CoverageTableIsTheRegistry) {
   const std::string readme = read("README.md");
@@ -21,7 +20,7 @@ TEST(Readme, CoverageTableIsTheRegistry) {
   const std::size_t last = readme.find("<!-- /coverage -->");
   ASSERT_NE(first, std::string::npos);
   ASSERT_NE(last, std::string::npos);
-  const ProcessResult list = run_process({ONNXPORT_TEST_PROGRAM, "list", "--markdown"});
+  const ProcessResult list = run_process({test_program(), "list", "--markdown"});
   ASSERT_EQ(list.exit_status, 0);
   EXPECT_EQ(readme.substr(first + begin.size(), last - first - begin.size()), list.output) << "run `make readme`";
 }

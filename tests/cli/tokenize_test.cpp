@@ -2,6 +2,7 @@
 #include <sstream>
 
 #include "cli_test.h"
+#include "support/paths.h"
 
 namespace onnxport::testing {
 namespace {
@@ -20,9 +21,7 @@ std::vector<Json> json_lines(const std::string& text) {
 
 class CliTokenize : public CliTest {
  protected:
-  static fs::path fixture(std::string_view name) {
-    return fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/tokenizers/fixtures" / name;
-  }
+  static fs::path fixture(std::string_view name) { return source_directory() / "tests/tokenizers/fixtures" / name; }
 
   /// `onnxport tokenize ARGUMENTS` with this on standard input.
   ProcessResult tokenize(std::vector<std::string> arguments, std::string_view input = "") const {

@@ -4,6 +4,7 @@
 #include "architectures/registry.h"
 #include "cli_test.h"
 #include "runtime/session.h"
+#include "support/paths.h"
 
 namespace onnxport::testing {
 namespace {
@@ -101,7 +102,7 @@ TEST_F(CliUsage, HelpStartsAtOnce) {
 TEST_F(CliUsage, DocumentationIsTheHelp) {
   const ProcessResult result = run({"help-markdown"});
   ASSERT_TRUE(succeeded(result));
-  EXPECT_EQ(result.output, read_file(fs::path(ONNXPORT_SOURCE_DIRECTORY) / "docs/options.md"))
+  EXPECT_EQ(result.output, read_file(source_directory() / "docs/options.md"))
       << "write it anew: build/onnxport help-markdown > docs/options.md";
 }
 

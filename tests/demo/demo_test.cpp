@@ -13,6 +13,7 @@
 #include "onnxport/auto_tokenizer.h"
 #include "onnxport/exporter.h"
 #include "runtime/session.h"
+#include "support/paths.h"
 #include "support/process.h"
 #include "validation/validate.h"
 
@@ -21,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path root = ONNXPORT_SOURCE_DIRECTORY;
+const fs::path root = source_directory();
 
 class DemoTest : public ::testing::Test {
  protected:
@@ -36,7 +37,7 @@ class DemoTest : public ::testing::Test {
   /// tools/demo.sh as `make demo` runs it, whatever model the tester's own environment names.
   ProcessResult run_demo(ProcessOptions options = {}) const {
     for (const char* variable : {"MODEL", "TEXT"}) options.environment.emplace(variable, "");
-    options.environment.emplace("BUILD", fs::path(ONNXPORT_TEST_PROGRAM).parent_path());
+    options.environment.emplace("BUILD", fs::path(test_program()).parent_path());
     options.environment.emplace("OUTPUT", directory_);
     return run_process({(root / "tools/demo.sh").string()}, options);
   }

@@ -10,6 +10,7 @@
 #include "core/temporary_directory.h"
 #include "onnxport/exporter.h"
 #include "support/fixture.h"
+#include "support/paths.h"
 #include "support/process.h"
 
 namespace onnxport::testing {
@@ -27,14 +28,14 @@ class ExamplesTest : public ::testing::Test {
     read_safetensors(file.path, &file.metadata);
     const fs::path directory = path("checkpoint");
     write_checkpoint(file, directory);
-    fs::copy_file(fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/examples/vocab.txt", directory / "vocab.txt");
+    fs::copy_file(source_directory() / "tests/examples/vocab.txt", directory / "vocab.txt");
     std::ofstream(directory / "tokenizer_config.json")
         << "{\"tokenizer_class\": \"" << tokenizer_class << "\", \"model_max_length\": 64}\n";
     return directory;
   }
 
   static ProcessResult run_example(const std::string& name, std::vector<std::string> arguments) {
-    const fs::path program = fs::path(ONNXPORT_TEST_PROGRAM).parent_path() / "examples" / name;
+    const fs::path program = fs::path(test_program()).parent_path() / "examples" / name;
     arguments.insert(arguments.begin(), program.string());
     return run_process(arguments);
   }
@@ -82,7 +83,7 @@ TEST_F(ExamplesTest, SayWhatIsWrong) {
            {"question_answering", {nowhere}},
            {"export_and_save", {nowhere, nowhere}},
            {"session_by_hand", {nowhere, "text"}},
-           {"sentence_similarity", {nowhere, ONNXPORT_SOURCE_DIRECTORY "/examples/demo/sentences.txt"}}}) {
+           {"sentence_similarity", {nowhere, source_directory() / "examples/demo/sentences.txt"}}}) {
     const ProcessResult result = run_example(name, arguments);
     EXPECT_EQ(result.exit_status, 1) << name;
     EXPECT_NE(result.error.find(nowhere), std::string::npos) << name << ": " << result.error;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "onnxport/tokenizer.h"
+#include "support/paths.h"
 
 namespace {
 
@@ -14,7 +15,7 @@ std::vector<onnxport::Tokenizer> make_tokenizers() {
   for (const std::string name : {"added_tokens_zoo", "albert_unigram", "bert_uncased_multi", "bloom_split", "gemma_bpe",
                                  "roberta_prefix", "t5_unigram", "unigram_bytefallback"}) {
     onnxport::Tokenizer tokenizer = onnxport::Tokenizer::from_file(
-        std::string(ONNXPORT_SOURCE_DIRECTORY) + "/tests/tokenizers/fixtures/" + name + "/tokenizer.json");
+        onnxport::testing::source_directory() / "tests/tokenizers/fixtures" / name / "tokenizer.json");
     tokenizer.set_truncation({});
     tokenizer.set_padding({});
     tokenizers.push_back(tokenizer);

@@ -37,7 +37,7 @@ struct LoadedCheckpoint {
 void PrintTo(const LoadedCheckpoint& checkpoint, std::ostream* out) { PrintTo(checkpoint.file, out); }
 
 std::vector<LoadedCheckpoint> loaded_checkpoints() {
-  const std::vector<FixtureFile> files = fixture_files();
+  const std::vector<FixtureFile>& files = fixture_files();
   std::vector<LoadedCheckpoint> result;
   const Json checkpoints = expected_values("unused_tensors.json");
   for (const Json& entry : checkpoints.array()) {

@@ -31,7 +31,7 @@ struct DecoderPair {
 void PrintTo(const DecoderPair& pair, std::ostream* out) { *out << pair.first.fixture << "/" << pair.first.task; }
 
 std::vector<DecoderPair> decoder_pairs() {
-  const std::vector<FixtureFile> files = fixture_files();
+  const std::vector<FixtureFile>& files = fixture_files();
   std::vector<DecoderPair> pairs;
   for (const FixtureFile& with_past : files) {
     if (with_past.submodel != "decoder_with_past_model") continue;

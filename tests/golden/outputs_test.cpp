@@ -35,7 +35,7 @@ void PrintTo(const OutputsFile& file, std::ostream* out) { PrintTo(file.fixture,
 
 std::vector<OutputsFile> outputs_files() {
   std::map<fs::path, FixtureFile> fixtures;
-  for (FixtureFile& file : fixture_files()) fixtures.emplace(file.path, std::move(file));
+  for (const FixtureFile& file : fixture_files()) fixtures.emplace(file.path, file);
   std::vector<OutputsFile> files;
   for (const auto& entry : fs::recursive_directory_iterator(fixtures_directory().parent_path() / "outputs")) {
     if (entry.is_directory()) continue;

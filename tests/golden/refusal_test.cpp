@@ -13,7 +13,7 @@ namespace {
 /// What happens to the checkpoint of a fixture when a member of its config has another value.
 void expect_refused(const std::string& fixture, const std::string& task, const std::string& member, Json value) {
   SCOPED_TRACE(fixture + ", " + task + ", " + member);
-  static const std::vector<FixtureFile> files = fixture_files();
+  const std::vector<FixtureFile>& files = fixture_files();
   const auto file = std::find_if(files.begin(), files.end(),
                                  [&](const FixtureFile& f) { return f.fixture == fixture && f.task == task; });
   ASSERT_NE(file, files.end());
@@ -74,7 +74,7 @@ TEST(RefusalTest, KindsOfModel) {
 }
 
 TEST(RefusalTest, LastTokenWithoutPadding) {
-  const std::vector<FixtureFile> files = fixture_files();
+  const std::vector<FixtureFile>& files = fixture_files();
   const auto file = std::find_if(files.begin(), files.end(), [](const FixtureFile& f) {
     return f.fixture == "gpt2" && f.task == "text-classification";
   });

@@ -12,6 +12,7 @@
 #include "hub/weight_stream.h"
 #include "hub_fixture.h"
 #include "onnxport/exporter.h"
+#include "support/paths.h"
 
 namespace onnxport::testing {
 namespace {
@@ -19,7 +20,7 @@ namespace {
 using hub::WeightStream;
 
 fs::path fixture(const std::string& model) {
-  return fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/checkpoint_formats/fixtures/tensorflow" / model;
+  return source_directory() / "tests/checkpoint_formats/fixtures/tensorflow" / model;
 }
 
 class StreamTest : public HubTest {

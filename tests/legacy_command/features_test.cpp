@@ -10,6 +10,7 @@
 #include "export/legacy_features.h"
 #include "onnxport/json.h"
 #include "support/fixture.h"
+#include "support/paths.h"
 
 namespace onnxport::testing {
 namespace {
@@ -17,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 Json fixture_json(const char* name) {
-  return parse_json(read_text_file(fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/legacy_command" / name), "fixture");
+  return parse_json(read_text_file(source_directory() / "tests/legacy_command" / name), "fixture");
 }
 
 /// The member at the end of a path through objects.

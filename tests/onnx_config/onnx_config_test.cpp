@@ -16,6 +16,7 @@
 #include "onnxport/error.h"
 #include "onnxport/exporter.h"
 #include "support/fixture.h"
+#include "support/paths.h"
 
 namespace onnxport::testing {
 namespace {
@@ -124,7 +125,7 @@ struct Row {
 
 std::multimap<std::string, Row> survey() {
   std::multimap<std::string, Row> rows;
-  std::ifstream file(fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/onnx_config/optimum_io.tsv");
+  std::ifstream file(source_directory() / "tests/onnx_config/optimum_io.tsv");
   std::string line;
   std::getline(file, line);
   while (std::getline(file, line)) {
@@ -190,7 +191,7 @@ TEST(OnnxConfigOfType, DeclaresWhatOptimumDeclares) {
 // ---- What users do with it ------------------------------------------------------------------------------------------
 
 const FixtureFile& fixture(const std::string& name, const std::string& task) {
-  static const std::vector<FixtureFile> files = fixture_files();
+  const std::vector<FixtureFile>& files = fixture_files();
   for (const FixtureFile& file : files)
     if (file.fixture == name && file.task == task) return file;
   throw std::runtime_error("no fixture " + name + " " + task);

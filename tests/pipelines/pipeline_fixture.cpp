@@ -11,6 +11,7 @@
 
 #include "onnxport/exporter.h"
 #include "support/fixture.h"
+#include "support/paths.h"
 
 namespace onnxport::testing {
 namespace {
@@ -28,7 +29,7 @@ fs::path exported(const std::string& name, const std::function<void(const fs::pa
 
 }  // namespace
 
-fs::path pipeline_fixtures() { return fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/pipelines/fixtures"; }
+fs::path pipeline_fixtures() { return source_directory() / "tests/pipelines/fixtures"; }
 
 std::vector<std::string> pipeline_fixture_names() {
   std::vector<std::string> names;
@@ -60,7 +61,7 @@ fs::path exported_fixture(const std::string& name) {
 }
 
 fs::path exported_minilm() {
-  const fs::path model = fs::path(ONNXPORT_SOURCE_DIRECTORY) / ".deps/all-MiniLM-L6-v2";
+  const fs::path model = source_directory() / ".deps/all-MiniLM-L6-v2";
   if (!fs::exists(model / "model.safetensors"))
     throw std::runtime_error("the demo's model is missing: run tools/fetch-demo-model.sh");
   return exported("all-MiniLM-L6-v2",

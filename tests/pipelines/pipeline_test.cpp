@@ -13,6 +13,7 @@
 #include "onnxport/error.h"
 #include "onnxport/exporter.h"
 #include "pipeline_fixture.h"
+#include "support/paths.h"
 
 namespace onnxport::testing {
 namespace {
@@ -202,7 +203,7 @@ TEST(StreamTest, JsonLinesAreTakenApart) {
 // ---- Sentence embeddings --------------------------------------------------------------------------------------------
 
 TEST(EmbeddingsTest, PoolOutsideTheGraphWhereItEndsAtTheTokens) {
-  const fs::path model = fs::path(ONNXPORT_SOURCE_DIRECTORY) / ".deps/all-MiniLM-L6-v2";
+  const fs::path model = source_directory() / ".deps/all-MiniLM-L6-v2";
   ASSERT_TRUE(fs::exists(model)) << "run tools/fetch-demo-model.sh";
   const TemporaryDirectory scratch;
   export_onnx({.model = model,

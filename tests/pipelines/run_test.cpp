@@ -6,6 +6,7 @@
 
 #include "onnxport/pipeline.h"
 #include "pipeline_fixture.h"
+#include "support/paths.h"
 #include "support/process.h"
 
 namespace onnxport::testing {
@@ -14,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 ProcessResult run(std::vector<std::string> arguments, const ProcessOptions& options = {}) {
-  arguments.insert(arguments.begin(), {ONNXPORT_TEST_PROGRAM, "run"});
+  arguments.insert(arguments.begin(), {test_program(), "run"});
   return run_process(arguments, options);
 }
 
@@ -91,9 +92,8 @@ TEST_F(RunTest, JsonLinesGiveWhatThePipelineGives) {
 
 TEST_F(RunTest, ReadsStandardInputLineByLine) {
   const fs::path file = write("texts.txt", "one\ntwo words\r\n\nlast without line feed");
-  const std::string command = std::string(ONNXPORT_TEST_PROGRAM) + " run sentiment-analysis -m " +
-                              model("bert_classifier") + " --jsonl < " +
-                              write("texts.jsonl", "\"one\"\n{\"text\": \"two words\"}\n").string();
+  const std::string command = test_program() + " run sentiment-analysis -m " + model("bert_classifier") +
+                              " --jsonl < " + write("texts.jsonl", "\"one\"\n{\"text\": \"two words\"}\n").string();
   EXPECT_EQ(lines_of(run_process({"/bin/sh", "-c", command}).output).size(), 2U);
   const ProcessResult result = run({"sentiment-analysis", "-m", model("bert_classifier"), "--file", file});
   EXPECT_EQ(lines_of(result.output).size(), 4U) << result.output << result.error;

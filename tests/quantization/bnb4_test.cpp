@@ -11,6 +11,7 @@
 #include "onnx/writer.h"
 #include "onnxport/error.h"
 #include "runtime/session.h"
+#include "support/paths.h"
 
 namespace onnxport::quantization {
 namespace {
@@ -21,7 +22,7 @@ const std::map<std::string, TensorSource>& fixture() {
   static const std::map<std::string, TensorSource> tensors = [] {
     std::map<std::string, TensorSource> result;
     for (const auto& [name, source] :
-         read_safetensors(fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/quantization/fixtures/bnb4.safetensors"))
+         read_safetensors(testing::source_directory() / "tests/quantization/fixtures/bnb4.safetensors"))
       result.emplace(name, source);
     return result;
   }();

@@ -13,6 +13,7 @@
 #include "onnxport/json.h"
 #include "onnxport/quantizer.h"
 #include "runtime/session.h"
+#include "support/paths.h"
 #include "unit/onnx_test_support.h"
 
 namespace onnxport {
@@ -23,7 +24,7 @@ using onnx::message_of;
 using onnx::read_file;
 using onnx::write_file;
 
-fs::path fixtures() { return fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/quantization/fixtures"; }
+fs::path fixtures() { return testing::source_directory() / "tests/quantization/fixtures"; }
 
 std::string fnv1a(const TensorSource& source) {
   std::uint64_t hash = 0xCBF29CE484222325;
@@ -89,7 +90,7 @@ std::vector<std::string> case_names() {
   return names;
 }
 
-class DynamicFixture : public onnx::TemporaryDirectoryTest, public testing::WithParamInterface<std::string> {};
+class DynamicFixture : public onnx::TemporaryDirectoryTest, public ::testing::WithParamInterface<std::string> {};
 
 TEST_P(DynamicFixture, IsWhatOnnxruntimeMakes) {
   const std::string& name = GetParam();
@@ -119,14 +120,14 @@ TEST_P(DynamicFixture, IsWhatOnnxruntimeMakes) {
   }
 }
 
-std::string test_name(const testing::TestParamInfo<std::string>& info) {
+std::string test_name(const ::testing::TestParamInfo<std::string>& info) {
   std::string name = info.param;
   std::replace_if(
       name.begin(), name.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, DynamicFixture, testing::ValuesIn(case_names()), test_name);
+INSTANTIATE_TEST_SUITE_P(All, DynamicFixture, ::testing::ValuesIn(case_names()), test_name);
 
 }  // namespace
 }  // namespace onnxport

@@ -8,6 +8,7 @@
 #include "checkpoint/checkpoint.h"
 #include "onnxport/json.h"
 #include "quantization/weight_only/quantized_weight.h"
+#include "support/paths.h"
 
 namespace onnxport::quantization {
 namespace {
@@ -36,8 +37,8 @@ const Cases& stored_cases() {
   static const Cases stored = [] {
     Cases result;
     std::map<std::string, std::string> metadata;
-    result.tensors = read_safetensors(
-        std::string(ONNXPORT_SOURCE_DIRECTORY) + "/tests/quantization/cases/weight_only.safetensors", &metadata);
+    result.tensors =
+        read_safetensors(testing::source_directory() / "tests/quantization/cases/weight_only.safetensors", &metadata);
     const Json described = parse_json(metadata.at("cases"), "cases");
     for (const Json& entry : described.array()) {
       Case& stored_case = result.cases.emplace_back();

@@ -6,6 +6,7 @@
 #include "model_test.h"
 #include "onnx/reader.h"
 #include "onnx/writer.h"
+#include "support/paths.h"
 
 namespace onnxport::testing {
 namespace {
@@ -48,9 +49,9 @@ const std::map<std::string, void (*)(const fs::path&, const FixtureFile&)> class
 /// One fixture of every model type, each with all tasks that have a class.
 std::vector<FixtureFile> files() {
   std::vector<FixtureFile> result;
-  for (FixtureFile& file : fixture_files())
+  for (const FixtureFile& file : fixture_files())
     if (file.fixture.find('.') == std::string::npos && file.submodel == "model" && classes.contains(file.task))
-      result.push_back(std::move(file));
+      result.push_back(file);
   return result;
 }
 
@@ -99,7 +100,7 @@ TEST_F(ModelTest, SomeOutputsInTheOrderAskedFor) {
 }
 
 TEST_F(ModelTest, SentenceTransformers) {
-  const fs::path directory = fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/sentence_transformers/fixtures/bert.mean";
+  const fs::path directory = source_directory() / "tests/sentence_transformers/fixtures/bert.mean";
   const auto model = ORTModelForSentenceTransformers::from_pretrained(directory, {.export_ = true});
   std::map<std::string, FixtureCase> cases;
   for (const auto& [name, source] : read_safetensors(directory / "cases.safetensors")) {
@@ -129,8 +130,7 @@ TEST_F(ModelTest, TheClassIsChosenByOutputsAndArchitecture) {
                                                  {"token-classification", 4}, {"multiple-choice", 5}};
   for (const auto& [task, expected] : index)
     EXPECT_EQ(AutoORTModel::from_pretrained(exported(fixture("bert", task), task)).index(), expected) << task;
-  const fs::path sentence_transformer =
-      fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/sentence_transformers/fixtures/bert.mean";
+  const fs::path sentence_transformer = source_directory() / "tests/sentence_transformers/fixtures/bert.mean";
   EXPECT_EQ(AutoORTModel::from_pretrained(sentence_transformer, {.export_ = true}).index(), 6U);
   expect_message(message_of(ErrorKind::InvalidModel,
                             [&] { AutoORTModel::from_pretrained(exported("vit", "image-classification")); }),

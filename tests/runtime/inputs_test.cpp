@@ -136,8 +136,8 @@ TEST_F(ModelInputs, AWrongVocabularyOfTheConfigIsStillAnError) {
 
 /// A task of a fixture whose inputs are rows of tokens; variants have only some of their family's tasks.
 FixtureFile any_task(const std::string& name) {
-  for (FixtureFile& file : fixture_files())
-    if (file.fixture == name && file.submodel == "model" && file.task != "multiple-choice") return std::move(file);
+  for (const FixtureFile& file : fixture_files())
+    if (file.fixture == name && file.submodel == "model" && file.task != "multiple-choice") return file;
   throw std::runtime_error("there is no fixture " + name);
 }
 

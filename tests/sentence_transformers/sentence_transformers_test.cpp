@@ -16,6 +16,7 @@
 #include "graph/evaluate.h"
 #include "onnxport/error.h"
 #include "onnxport/exporter.h"
+#include "support/paths.h"
 #include "validation/validate.h"
 
 namespace onnxport::testing {
@@ -25,7 +26,7 @@ namespace fs = std::filesystem;
 
 constexpr double tolerance = 1e-5;
 
-fs::path fixtures() { return fs::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/sentence_transformers/fixtures"; }
+fs::path fixtures() { return source_directory() / "tests/sentence_transformers/fixtures"; }
 
 std::vector<std::string> fixture_names() {
   std::vector<std::string> names;

@@ -33,8 +33,8 @@ inline void PrintTo(const FixtureFile& file, std::ostream* out) {
 }
 
 std::filesystem::path fixtures_directory();
-/// All task files of all fixtures, sorted. Reads metadata only.
-std::vector<FixtureFile> fixture_files();
+/// All task files of all fixtures, sorted. Reads metadata only, and once.
+const std::vector<FixtureFile>& fixture_files();
 std::vector<FixtureCase> read_cases(const FixtureFile& file);
 /// The checkpoint that the file's outputs were computed from, its tensors made from their formula, in memory.
 Checkpoint materialize_checkpoint(const FixtureFile& file);

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "onnxport/error.h"
+#include "support/paths.h"
 #include "tokenizers/model.h"
 #include "tokenizers/models/utf8.h"
 #include "tokenizers/unicode.h"
@@ -19,7 +20,7 @@ struct Row {
 };
 
 std::vector<Row> rows() {
-  std::ifstream file(ONNXPORT_SOURCE_DIRECTORY "/tests/tokenizer_models/fixtures/models.jsonl");
+  std::ifstream file(testing::source_directory() / "tests/tokenizer_models/fixtures/models.jsonl");
   std::vector<Row> result;
   for (std::string line; std::getline(file, line);) {
     result.push_back({result.size() + 1, parse_json(line, "models.jsonl:" + std::to_string(result.size() + 1))});

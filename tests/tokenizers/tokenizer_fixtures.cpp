@@ -8,12 +8,14 @@
 
 #include <gtest/gtest.h>
 
+#include "support/paths.h"
+
 namespace onnxport::testing {
 
 std::filesystem::path tokenizer_fixtures() {
   const char* const elsewhere = std::getenv("ONNXPORT_TOKENIZER_FIXTURES");
   if (elsewhere != nullptr) return elsewhere;
-  return std::filesystem::path(ONNXPORT_SOURCE_DIRECTORY) / "tests/tokenizers/fixtures";
+  return source_directory() / "tests/tokenizers/fixtures";
 }
 
 std::vector<std::string> fixtures_with(std::string_view file) {
