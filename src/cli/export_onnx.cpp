@@ -78,7 +78,7 @@ OptionGroup model_options(Request& request) {
        {"--layout",
         "LAYOUT",
         "Where the files go and which there are: optimum, or transformers.js, which has the models in onnx/ in several "
-        "dtypes (model, model_fp16, model_bnb4), as that library loads them.",
+        "dtypes (model and its _fp16, _int8, _uint8, _quantized, _q4, _q4f16, _bnb4), as that library loads them.",
         "optimum",
         store(request.layout),
         {"optimum", "transformers.js"}},

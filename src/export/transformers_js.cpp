@@ -1,6 +1,7 @@
 #include "onnxport/transformers_js.h"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <system_error>
 
@@ -9,6 +10,9 @@
 #include "onnxport/error.h"
 #include "onnxport/json.h"
 #include "quantization/bnb4.h"
+#include "quantization/config.h"
+#include "quantization/graph_quantizer.h"
+#include "quantization/weight_only/weight_graph.h"
 
 namespace onnxport {
 namespace {
@@ -26,6 +30,50 @@ bool is_model_file(const fs::path& path) {
 bool is_part_of_merged(const fs::path& path) {
   const std::string name = path.filename().string();
   return name.starts_with("decoder_model.onnx") || name.starts_with("decoder_with_past_model.onnx");
+}
+
+/// Operators whose models get unsigned weights as the dtype "q8": ONNX Runtime Web has no convolution of signed
+/// weights, and the fused attentions are faster with unsigned ones.
+bool wants_unsigned_weights(const onnx::Model& model) {
+  constexpr std::array<std::string_view, 3> operators = {"Conv", "GroupQueryAttention", "MultiHeadAttention"};
+  bool found = false;
+  onnx::for_each_graph(model.graph, [&](const onnx::Graph& graph) {
+    for (const onnx::Node& node : graph.nodes)
+      found = found || std::find(operators.begin(), operators.end(), node.op_type) != operators.end();
+  });
+  return found;
+}
+
+void quantize_to_8_bits(onnx::Model& model, QuantType weights) {
+  QuantizationConfig config;
+  config.weights_dtype = weights;
+  config.weights_symmetric = weights == QuantType::QInt8;
+  quantization::quantize_operators(model, quantization::checked(config), nullptr);
+}
+
+/// A file of each model beside the exported one, with the settings of the library's own conversion script
+/// (scripts/quantize.py), of which float16 is the other export. A model without a weight to quantize stays what it was.
+struct Variant {
+  std::string source;  ///< folder of the export that it is made from
+  std::string suffix;
+  void (*edit)(onnx::Model& model);
+};
+
+const std::array<Variant, 7>& variants() {
+  static const std::array<Variant, 7> all{{
+      // A model knows the name of its external data, so that a copy under another name is written anew.
+      {"fp16", "fp16", [](onnx::Model&) {}},
+      {"fp32", "int8", [](onnx::Model& model) { quantize_to_8_bits(model, QuantType::QInt8); }},
+      {"fp32", "uint8", [](onnx::Model& model) { quantize_to_8_bits(model, QuantType::QUInt8); }},
+      {"fp32", "quantized",
+       [](onnx::Model& model) {
+         quantize_to_8_bits(model, wants_unsigned_weights(model) ? QuantType::QUInt8 : QuantType::QInt8);
+       }},
+      {"fp32", "q4", [](onnx::Model& model) { quantization::quantize_graph(model, {}); }},
+      {"fp16", "q4f16", [](onnx::Model& model) { quantization::quantize_graph(model, {}); }},
+      {"fp32", "bnb4", [](onnx::Model& model) { quantization::quantize_graph_bnb4(model, {}); }},
+  }};
+  return all;
 }
 
 void move_file(const fs::path& from, const fs::path& to) {
@@ -55,9 +103,7 @@ class TransformersJsExport {
     half.atol.reset();
     half.allow_mismatch = true;
     append(result, export_to("fp16", half));
-    // A model knows the name of its external data, so that a copy under another name is written anew.
-    make_variant("fp16", "fp16", [](onnx::Model&) {});
-    make_variant("fp32", "bnb4", [](onnx::Model& model) { quantization::quantize_graph_bnb4(model, {}); });
+    for (const Variant& variant : variants()) make_variant(variant);
     publish("fp32");
     std::error_code error;
     for (const char* folder : {"fp32", "fp16"}) fs::remove_all(root_ / folder, error);
@@ -129,17 +175,17 @@ class TransformersJsExport {
                   "-with-past, with dynamic axes, and without --no-post-process");
   }
 
-  /// Writes the models of a folder with another ending into onnx/.
-  void make_variant(const std::string& folder, const std::string& suffix,
-                    const std::function<void(onnx::Model&)>& edit) {
-    const fs::path made = root_ / (suffix + "-variant");
-    RewriteOptions options{.model = root_ / folder, .output = made, .suffix = suffix, .file_names = models_};
+  /// Writes the models of an export with another ending into onnx/.
+  void make_variant(const Variant& variant) {
+    const fs::path made = root_ / (variant.suffix + "-variant");
+    RewriteOptions options{
+        .model = root_ / variant.source, .output = made, .suffix = variant.suffix, .file_names = models_};
     options.external_data = options_.external_data == ExternalData::Always;
     if (options_.progress)
       options.progress = [this](std::string_view stage, std::uint64_t done, std::uint64_t total) {
         options_.progress({stage, done, total});
       };
-    rewrite_models(options, [&](onnx::Model& model, const fs::path&) { edit(model); });
+    rewrite_models(options, [&](onnx::Model& model, const fs::path&) { variant.edit(model); });
     publish(made.filename().string());
     std::error_code error;
     fs::remove_all(made, error);

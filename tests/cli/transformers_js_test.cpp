@@ -1,5 +1,7 @@
 // onnxport export onnx --layout transformers.js: what the JavaScript library looks for.
+#include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "checkpoint/checkpoint.h"
 #include "cli_test.h"
@@ -10,6 +12,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using Files = std::vector<std::string>;
+
+/// The endings of a model's files.
+const std::vector<std::string> kSuffixes = {"", "_bnb4", "_fp16", "_int8", "_q4", "_q4f16", "_quantized", "_uint8"};
 
 class CliTransformersJs : public CliTest {
  protected:
@@ -46,17 +51,23 @@ TEST_F(CliTransformersJs, OneModelInItsDtypes) {
   make_checkpoint("distilbert", "question-answering");
   const ProcessResult result = export_layout();
   ASSERT_TRUE(succeeded(result));
-  EXPECT_EQ(files(),
-            (Files{"checkpoint", "checkpoint/config.json", "checkpoint/model.safetensors", "out", "out/config.json",
-                   "out/onnx", "out/onnx/model.onnx", "out/onnx/model_bnb4.onnx", "out/onnx/model_fp16.onnx"}));
+  Files expected{"config.json", "onnx"};
+  for (const std::string& suffix : kSuffixes) expected.push_back("onnx/model" + suffix + ".onnx");
+  EXPECT_EQ(files("out"), expected);
   EXPECT_TRUE(contains(result.output, "Validating ONNX model out/onnx/model.onnx...")) << result.output;
   EXPECT_TRUE(contains(result.output, "saved at: out\n")) << result.output;
   const fs::path reference = reference_file("distilbert", "question-answering");
   EXPECT_LT(error_of("out/onnx/model.onnx", reference), 1e-4);
   EXPECT_LT(error_of("out/onnx/model_fp16.onnx", reference), 2e-2);
-  const double bnb4 = error_of("out/onnx/model_bnb4.onnx", reference);
-  EXPECT_GT(bnb4, 1e-4) << "it is quantized";
-  EXPECT_LT(bnb4, 1);
+  const std::map<std::string, double> limits{{"int8", 0.5}, {"uint8", 0.5}, {"quantized", 0.5},
+                                             {"q4", 1},     {"q4f16", 1},   {"bnb4", 1}};
+  for (const auto& [suffix, limit] : limits) {
+    const double error = error_of("out/onnx/model_" + suffix + ".onnx", reference);
+    EXPECT_GT(error, 1e-4) << suffix << " is quantized";
+    EXPECT_LT(error, limit) << suffix;
+  }
+  EXPECT_EQ(read_file(path("out/onnx/model_quantized.onnx")), read_file(path("out/onnx/model_int8.onnx")))
+      << "no convolutions";
   EXPECT_EQ(parse_json(read_file(path("out/config.json")), "config").find("transformers.js_config"), nullptr);
 }
 
@@ -66,19 +77,26 @@ TEST_F(CliTransformersJs, AnEncoderDecoderIsItsEncoderAndItsMergedDecoder) {
   ASSERT_TRUE(succeeded(result));
   Files expected{"config.json", "generation_config.json", "onnx"};
   for (const char* model : {"decoder_model_merged", "encoder_model"})
-    for (const char* suffix : {"", "_bnb4", "_fp16"})
+    for (const std::string& suffix : kSuffixes)
       for (const char* ending : {".onnx", ".onnx_data"})
         expected.push_back("onnx/" + std::string(model) + suffix + ending);
   std::sort(expected.begin(), expected.end());
   EXPECT_EQ(files("out"), expected);
   const Json config = parse_json(read_file(path("out/config.json")), "config");
   const Json& external = at(config, "transformers.js_config", "use_external_data_format");
-  EXPECT_EQ(external.object().size(), 6U);
+  EXPECT_EQ(external.object().size(), 2 * kSuffixes.size());
   EXPECT_TRUE(at(external, "decoder_model_merged_fp16.onnx").boolean());
-  for (const char* suffix : {"", "_bnb4", "_fp16"}) {
-    const Session session(path("out/onnx/decoder_model_merged" + std::string(suffix) + ".onnx"));
+  for (const std::string& suffix : kSuffixes) {
+    const Session session(path("out/onnx/decoder_model_merged" + suffix + ".onnx"));
     EXPECT_EQ(session.inputs().back().name, "use_cache_branch") << suffix;
   }
+}
+
+TEST_F(CliTransformersJs, ConvolutionsHaveUnsignedWeights) {
+  make_checkpoint("vit", "image-classification");
+  ASSERT_TRUE(succeeded(export_layout({"--quiet"})));
+  EXPECT_EQ(read_file(path("out/onnx/model_quantized.onnx")), read_file(path("out/onnx/model_uint8.onnx")));
+  EXPECT_LT(error_of("out/onnx/model_quantized.onnx", reference_file("vit", "image-classification")), 0.3);
 }
 
 TEST_F(CliTransformersJs, RefusesWhatTheLibraryDoesNotLoad) {

@@ -7,7 +7,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "onnxport/json.h"
-#include "quantization/weight_only/quantized_weight.h"
+#include "quantization/weight_only/blockwise_weight.h"
 #include "support/paths.h"
 
 namespace onnxport::quantization {
@@ -71,7 +71,7 @@ void expect_bytes(const TensorSource& actual, const TensorSource& expected, cons
 
 void expect_case(const Case& stored, const TensorSource& weight, const WeightSettings& settings) {
   const Tensors& tensors = stored_cases().tensors;
-  const QuantizedWeight quantized(weight, settings);
+  const BlockwiseWeight quantized(weight, settings);
   expect_bytes(quantized.packed(), tensors.at(stored.name + ".packed"), stored.name + ".packed");
   expect_bytes(quantized.scales(), tensors.at(stored.name + ".scales"), stored.name + ".scales");
   if (!settings.block.is_symmetric)
@@ -98,11 +98,11 @@ TEST(WeightOnlyCases, AreTheSameOfTransposedWeights) {
 }
 
 /// The writer asks for runs that begin and end anywhere, and may ask for scales alone.
-TEST(QuantizedWeight, RunsMeetInTheMiddleOfBlocks) {
+TEST(BlockwiseWeight, RunsMeetInTheMiddleOfBlocks) {
   for (const Case& stored : stored_cases().cases) {
     if (stored.algorithm == "hqq") continue;
-    const QuantizedWeight quantized(stored.weight, stored.settings);
-    const QuantizedWeight in_runs(stored.weight, stored.settings);
+    const BlockwiseWeight quantized(stored.weight, stored.settings);
+    const BlockwiseWeight in_runs(stored.weight, stored.settings);
     for (const auto& [whole, in_parts] :
          {std::pair(quantized.packed(), in_runs.packed()), std::pair(quantized.scales(), in_runs.scales()),
           std::pair(quantized.zero_points(), in_runs.zero_points())}) {
@@ -121,11 +121,11 @@ TEST(QuantizedWeight, RunsMeetInTheMiddleOfBlocks) {
   }
 }
 
-TEST(QuantizedWeight, ErrorIsWhatDequantizedWeightsDifferBy) {
+TEST(BlockwiseWeight, ErrorIsWhatDequantizedWeightsDifferBy) {
   Array weight(DataType::Float32, {3, 48});
   for (std::int64_t i = 0; i < weight.element_count(); ++i)
     weight.mutable_data<float>()[i] = static_cast<float>((i * 37) % 101) - 50.5F;
-  const QuantizedWeight quantized(
+  const BlockwiseWeight quantized(
       from_array(weight), {.block = {.bits = 4, .block_size = 16, .is_symmetric = true}, .layout = WeightLayout::Rows});
   const Array packed = materialize(quantized.packed());
   const Array scales = materialize(quantized.scales());

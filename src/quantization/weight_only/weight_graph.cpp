@@ -159,7 +159,7 @@ class ModelQuantizer {
     const int bits = bits_of(name, node.inputs[1]);
     const WeightNames& names =
         quantize(editor, node.inputs[1], weight, {block_settings(weight, bits, false), layout_of(node), true}, name);
-    const QuantizedWeight& quantized = result_.weights[names.entry].quantized;
+    const BlockwiseWeight& quantized = result_.weights[names.entry].quantized;
 
     Node product{.op_type = "MatMulNBits",
                  .domain = kMicrosoft,
@@ -277,7 +277,7 @@ class ModelQuantizer {
     const auto [found, is_new] = names_.try_emplace(key);
     WeightNames& names = found->second;
     if (is_new) {
-      const QuantizedWeight quantized(source, settings);
+      const BlockwiseWeight quantized(source, settings);
       names.entry = result_.weights.size();
       names.packed = home.add_initializer(weight + "_Q" + std::to_string(settings.block.bits), quantized.packed());
       names.scales = home.add_initializer(weight + "_scales", quantized.scales());

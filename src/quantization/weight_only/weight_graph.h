@@ -6,7 +6,7 @@
 
 #include "onnx/model.h"
 #include "onnxport/weight_quantizer.h"
-#include "quantization/weight_only/quantized_weight.h"
+#include "quantization/weight_only/blockwise_weight.h"
 
 namespace onnxport::quantization {
 
@@ -27,7 +27,7 @@ struct QuantizedEntry {
   std::vector<std::string> nodes;
   std::vector<std::int64_t> shape;
   std::uint64_t source_bytes = 0;
-  QuantizedWeight quantized;
+  BlockwiseWeight quantized;
 };
 
 struct SkippedEntry {

@@ -1,4 +1,4 @@
-#include "quantization/weight_only/quantized_weight.h"
+#include "quantization/weight_only/blockwise_weight.h"
 
 #include <algorithm>
 #include <atomic>
@@ -72,7 +72,7 @@ void store_scales(std::span<const float> values, DataType type, std::span<std::b
 
 }  // namespace
 
-struct QuantizedWeight::State {
+struct BlockwiseWeight::State {
   State(TensorSource source, const WeightSettings& weight_settings)
       : settings(weight_settings), type(source.data_type), weight(cast(std::move(source), DataType::Float32)) {
     const bool is_rows = settings.layout == WeightLayout::Rows;
@@ -201,7 +201,7 @@ struct QuantizedWeight::State {
   WeightError error;
 };
 
-std::shared_ptr<Found> QuantizedWeight::State::begin_finding() {
+std::shared_ptr<Found> BlockwiseWeight::State::begin_finding() {
   const std::scoped_lock lock(mutex);
   if (is_found) return nullptr;
   if (!found) {
@@ -212,18 +212,18 @@ std::shared_ptr<Found> QuantizedWeight::State::begin_finding() {
   return found;
 }
 
-std::shared_ptr<Found> QuantizedWeight::State::found_by_now() {
+std::shared_ptr<Found> BlockwiseWeight::State::found_by_now() {
   const std::scoped_lock lock(mutex);
   return is_found ? found : nullptr;
 }
 
-void QuantizedWeight::State::count_read(const std::shared_ptr<Found>& read_from, std::int64_t count) {
+void BlockwiseWeight::State::count_read(const std::shared_ptr<Found>& read_from, std::int64_t count) {
   if (!read_from || read_from->unread.fetch_sub(count) > count) return;
   const std::scoped_lock lock(mutex);
   found = nullptr;
 }
 
-void QuantizedWeight::State::write_packed(std::int64_t offset, std::span<std::byte> out) {
+void BlockwiseWeight::State::write_packed(std::int64_t offset, std::span<std::byte> out) {
   const std::int64_t end = offset + static_cast<std::int64_t>(out.size());
   const std::shared_ptr<Found> finding = begin_finding();
   WeightError sum;
@@ -254,7 +254,7 @@ void QuantizedWeight::State::write_packed(std::int64_t offset, std::span<std::by
   if (is_last) is_found = true;
 }
 
-void QuantizedWeight::State::write_scales(std::int64_t first, std::span<std::byte> out) {
+void BlockwiseWeight::State::write_scales(std::int64_t first, std::span<std::byte> out) {
   const std::int64_t count = static_cast<std::int64_t>(out.size()) / static_cast<std::int64_t>(size_of(type));
   if (const std::shared_ptr<Found> known = found_by_now()) {
     store_scales(std::span(known->scales).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
@@ -270,7 +270,7 @@ void QuantizedWeight::State::write_scales(std::int64_t first, std::span<std::byt
   store_scales(scales, type, out);
 }
 
-void QuantizedWeight::State::write_zero_points(std::int64_t first, std::span<std::byte> out) {
+void BlockwiseWeight::State::write_zero_points(std::int64_t first, std::span<std::byte> out) {
   const int bits = settings.block.bits;
   const std::int64_t row_bytes = divide_up(blocks * bits, 8);
   const std::int64_t per_byte = 8 / bits;
@@ -301,15 +301,15 @@ void QuantizedWeight::State::write_zero_points(std::int64_t first, std::span<std
   }
 }
 
-QuantizedWeight::QuantizedWeight(TensorSource weight, const WeightSettings& settings)
+BlockwiseWeight::BlockwiseWeight(TensorSource weight, const WeightSettings& settings)
     : state_(std::make_shared<State>(std::move(weight), settings)) {}
 
-std::int64_t QuantizedWeight::vectors() const { return state_->vectors; }
-std::int64_t QuantizedWeight::vector_size() const { return state_->vector_size; }
-std::int64_t QuantizedWeight::block_count() const { return state_->blocks; }
-const WeightSettings& QuantizedWeight::settings() const { return state_->settings; }
+std::int64_t BlockwiseWeight::vectors() const { return state_->vectors; }
+std::int64_t BlockwiseWeight::vector_size() const { return state_->vector_size; }
+std::int64_t BlockwiseWeight::block_count() const { return state_->blocks; }
+const WeightSettings& BlockwiseWeight::settings() const { return state_->settings; }
 
-TensorSource QuantizedWeight::packed() const {
+TensorSource BlockwiseWeight::packed() const {
   TensorSource source;
   source.data_type = DataType::UInt8;
   source.shape = state_->settings.is_padded
@@ -319,7 +319,7 @@ TensorSource QuantizedWeight::packed() const {
   return source;
 }
 
-TensorSource QuantizedWeight::scales() const {
+TensorSource BlockwiseWeight::scales() const {
   TensorSource source;
   source.data_type = state_->type;
   source.shape = {state_->vectors, state_->blocks};
@@ -327,7 +327,7 @@ TensorSource QuantizedWeight::scales() const {
   return source;
 }
 
-TensorSource QuantizedWeight::zero_points() const {
+TensorSource BlockwiseWeight::zero_points() const {
   TensorSource source;
   source.data_type = DataType::UInt8;
   source.shape = {state_->vectors, divide_up(state_->blocks * state_->settings.block.bits, 8)};
@@ -337,7 +337,7 @@ TensorSource QuantizedWeight::zero_points() const {
   return source;
 }
 
-WeightError QuantizedWeight::error() const {
+WeightError BlockwiseWeight::error() const {
   const std::scoped_lock lock(state_->mutex);
   return state_->error;
 }

@@ -32,10 +32,10 @@ struct WeightError {
 /// A weight that is quantized while it is written: three tensors, each computed from the weight where it lies. The
 /// packed integers are to be read first; scales and zero points are found with them, kept, and dropped once read. (Read
 /// in another order they are computed from the weight again.)
-class QuantizedWeight {
+class BlockwiseWeight {
  public:
   /// `weight` of two dimensions, Float32, Float16 or BFloat16.
-  QuantizedWeight(TensorSource weight, const WeightSettings& settings);
+  BlockwiseWeight(TensorSource weight, const WeightSettings& settings);
 
   std::int64_t vectors() const;      ///< N
   std::int64_t vector_size() const;  ///< K
