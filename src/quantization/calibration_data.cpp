@@ -1,9 +1,11 @@
 #include "quantization/calibration_data.h"
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
+#include <limits>
 #include <map>
-#include <random>
+#include <type_traits>
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
@@ -12,6 +14,7 @@
 #include "onnxport/auto_tokenizer.h"
 #include "onnxport/error.h"
 #include "onnxport/json.h"
+#include "quantization/dummy_inputs.h"
 #include "runtime/model_inputs.h"
 
 namespace onnxport {
@@ -90,8 +93,26 @@ class Numbers {
   Array as() {
     std::vector<Value> values;
     values.reserve(values_.size());
-    for (const double value : values_) values.push_back(static_cast<Value>(value));
+    for (const double value : values_) {
+      if (!holds<Value>(value))
+        fail("input " + input_.name + " has " + dump_json(value) + ", which is no " +
+             std::string(to_string(input_.data_type)));
+      values.push_back(static_cast<Value>(value));
+    }
     return Array::of<Value>(input_.data_type, shape_, values);
+  }
+
+  /// Whether the value is one of the type; of integers as large as double tells apart.
+  template <typename Value>
+  static bool holds(double value) {
+    if constexpr (std::is_same_v<Value, float>) {
+      return std::fabs(value) <= static_cast<double>(std::numeric_limits<float>::max());
+    } else {
+      constexpr double limit = std::is_same_v<Value, std::int64_t>   ? 0x1p53
+                               : std::is_same_v<Value, std::int32_t> ? 0x1p31 - 1
+                                                                     : 1;  // bool
+      return value == std::nearbyint(value) && value <= limit && value >= (std::is_signed_v<Value> ? -limit : 0);
+    }
   }
 
   const ModelInput& input_;
@@ -110,7 +131,12 @@ class JsonLinesReader : public Reader {
     std::string line;
     while (std::getline(file_, line)) {
       ++number_;
-      if (line.find_first_not_of(" \t\r") != std::string::npos) return sample(line);
+      if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+      try {
+        return sample(line);
+      } catch (const Error& error) {
+        fail("calibration data, " + where() + ": " + error.what());
+      }
     }
     return std::nullopt;
   }
@@ -127,12 +153,7 @@ class JsonLinesReader : public Reader {
 
  private:
   NamedArrays sample(const std::string& line) {
-    Json json;
-    try {
-      json = parse_json(line, where());
-    } catch (const Error& error) {
-      fail(error.what());
-    }
+    const Json json = parse_json(line, "the sample");
     if (json.is_string()) return tokenized(json.string(), nullptr);
     const Json* text = json.find("text");
     if (text != nullptr && text->is_string()) {
@@ -217,83 +238,75 @@ class SafetensorsReader : public Reader {
 
 // ---- Random inputs --------------------------------------------------------------------------------------------------
 
-/// Token ids of the whole vocabulary, masks of ones, normally distributed numbers; the same in every run.
 class DummyReader : public Reader {
  public:
-  DummyReader(const CalibrationDataOptions& options, const std::vector<ModelInput>& inputs, std::int64_t vocab_size,
-              std::int64_t length)
-      : options_(options), inputs_(inputs), vocab_size_(vocab_size), length_(length) {}
+  DummyReader(const CalibrationDataOptions& options, DummyInputs inputs)
+      : num_samples_(options.num_samples), inputs_(std::move(inputs)) {}
 
   std::optional<NamedArrays> next() override {
-    if (sample_ == options_.num_samples) return std::nullopt;
+    if (sample_ == num_samples_) return std::nullopt;
     ++sample_;
-    NamedArrays arrays;
-    for (const ModelInput& input : inputs_)
-      if (is_made_here(input)) arrays.emplace_back(input.name, make(input));
-    return arrays;
+    return inputs_.next();
   }
 
   void rewind() override {
     sample_ = 0;
-    generator_.seed();
+    inputs_.rewind();
   }
   std::string where() const override { return "random sample " + std::to_string(sample_); }
 
  private:
-  /// Masks, positions and caches are made by InputRules, to fit the others.
-  static bool is_made_here(const ModelInput& input) {
-    return input.name == "input_ids" || input.name == "decoder_input_ids" ||
-           (input.data_type == DataType::Float32 && !input.name.starts_with("past_key_values"));
-  }
-
-  Array make(const ModelInput& input) {
-    std::vector<std::int64_t> shape = input.shape;
-    for (std::size_t axis = 0; axis < shape.size(); ++axis)
-      if (shape[axis] < 0) shape[axis] = axis == 0 ? 1 : length_;
-    if (input.data_type == DataType::Float32) return fill<float>(input, shape, [&] { return normal(); });
-    const auto token = [&] {
-      return static_cast<std::int64_t>(generator_() % static_cast<std::uint64_t>(vocab_size_));
-    };
-    if (input.data_type == DataType::Int32)
-      return fill<std::int32_t>(input, shape, [&] { return static_cast<std::int32_t>(token()); });
-    return fill<std::int64_t>(input, shape, token);
-  }
-
-  template <typename Value, typename Make>
-  static Array fill(const ModelInput& input, const std::vector<std::int64_t>& shape, const Make& make_value) {
-    Array array(input.data_type, shape);
-    std::generate_n(array.mutable_data<Value>(), array.element_count(), make_value);
-    return array;
-  }
-
-  /// Nearly normal, and the same with every standard library.
-  float normal() {
-    double sum = -6;
-    for (int i = 0; i < 12; ++i) sum += static_cast<double>(generator_() >> 11) * 0x1p-53;
-    return static_cast<float>(sum);
-  }
-
-  const CalibrationDataOptions& options_;
-  const std::vector<ModelInput>& inputs_;
-  std::int64_t vocab_size_;
-  std::int64_t length_;
+  std::int64_t num_samples_;
+  DummyInputs inputs_;
   std::int64_t sample_ = 0;
-  std::mt19937_64 generator_;
 };
 
 std::unique_ptr<Reader> open_reader(const CalibrationDataOptions& options, const std::vector<ModelInput>& inputs,
-                                    const TextLimits& limits) {
+                                    const Config& config, const TextLimits& limits) {
   if (options.num_samples < 1)
     fail("calibration needs at least one sample, not " + std::to_string(options.num_samples));
   if (options.max_length < 1) fail("calibration needs texts of at least one token");
-  if (options.file.empty()) {
-    const std::int64_t length = std::min({options.max_length, limits.max_length.value_or(options.max_length)});
-    return std::make_unique<DummyReader>(options, inputs, limits.vocab_size.value_or(2), length);
-  }
+  if (options.file.empty())
+    return std::make_unique<DummyReader>(options, DummyInputs(inputs, config, limits, options.max_length));
   std::error_code error;
   if (!fs::is_regular_file(options.file, error)) fail("there is no calibration data " + options.file.string());
   if (options.file.extension() == ".safetensors") return std::make_unique<SafetensorsReader>(options, inputs);
   return std::make_unique<JsonLinesReader>(options, inputs);
+}
+
+// ---- What samples leave out -----------------------------------------------------------------------------------------
+
+/// Keys and values of no tokens; nullopt if the input has another dynamic axis, as those of an encoder's tokens have.
+std::optional<Array> empty_past(const ModelInput& input) {
+  std::vector<std::int64_t> shape = input.shape;
+  for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+    if (shape[axis] >= 0) continue;
+    const bool is_past = input.axis_names[axis].find("past") != std::string::npos;
+    if (!is_past && axis != 0) return std::nullopt;
+    shape[axis] = is_past ? 0 : 1;
+  }
+  return Array(input.data_type, shape);
+}
+
+/// A text alone is the beginning: nothing came before it, and all of it is seen.
+void add_empty_past(NamedArrays& sample, const std::vector<ModelInput>& inputs) {
+  const auto is_past = [](const std::string& name) { return name.starts_with("past_key_values"); };
+  const auto find = [&](std::string_view name) {
+    return std::find_if(sample.begin(), sample.end(), [&](const auto& item) { return item.first == name; });
+  };
+  if (find("input_ids") == sample.end() ||
+      std::any_of(sample.begin(), sample.end(), [&](const auto& item) { return is_past(item.first); }))
+    return;
+  bool has_past = false;
+  for (const ModelInput& input : inputs) {
+    if (!is_past(input.name)) continue;
+    has_past = true;
+    if (std::optional<Array> past = empty_past(input)) sample.emplace_back(input.name, std::move(*past));
+  }
+  if (!has_past || find("attention_mask") != sample.end()) return;
+  Array mask(DataType::Int64, find("input_ids")->second.shape());
+  std::fill_n(mask.mutable_data<std::int64_t>(), mask.element_count(), 1);
+  sample.emplace_back("attention_mask", std::move(mask));
 }
 
 }  // namespace
@@ -302,11 +315,13 @@ struct CalibrationData::Implementation {
   Implementation(CalibrationDataOptions given, std::vector<ModelInput> model_inputs)
       : options(std::move(given)),
         inputs(std::move(model_inputs)),
-        rules(inputs, text_limits(read_config(options.model_directory))),
-        reader(open_reader(options, inputs, rules.limits())) {}
+        config(read_config(options.model_directory)),
+        rules(inputs, text_limits(config)),
+        reader(open_reader(options, inputs, config, rules.limits())) {}
 
   CalibrationDataOptions options;
   std::vector<ModelInput> inputs;
+  Config config;
   InputRules rules;
   std::unique_ptr<Reader> reader;
   std::int64_t count = 0;
@@ -328,6 +343,7 @@ std::optional<NamedArrays> CalibrationData::next() {
   ++self.count;
   try {
     if (sample->empty()) fail("none of the model's inputs is in it");
+    add_empty_past(*sample, self.inputs);
     return self.rules.prepare(*sample);
   } catch (const Error& error) {
     fail("calibration data, " + self.reader->where() + ": " + error.what());
