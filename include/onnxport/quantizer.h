@@ -71,6 +71,37 @@ struct AutoQuantizationConfig {
   static QuantizationConfig tensorrt(const QuantizationPreset& preset = {});
 };
 
+/// How ranges of activations are found: Optimum's CalibrationConfig, and the data.
+struct CalibrationConfig {
+  CalibrationMethod method = CalibrationMethod::MinMax;
+  std::int64_t num_bins = 2048;           ///< of the histograms, entropy and percentile
+  std::int64_t num_quantized_bins = 128;  ///< entropy
+  double percentile = 99.999;             ///< how much of the values a range holds
+  bool moving_average = false;            ///< minmax: the mean of the samples' ranges instead of the widest
+  /// Kept for Optimum's sake: its calibrator uses it only when data are given in several portions.
+  double averaging_constant = 0.01;
+
+  /// JSON lines ({"text": ...} through the directory's tokenizer, or the model's inputs by name), or a safetensors file
+  /// of the model's inputs, whose first axis counts the samples. Empty: random inputs, which show that a model can be
+  /// quantized, and no more.
+  std::filesystem::path data{};
+  std::int64_t num_samples = 100;
+  std::int64_t max_length = 128;  ///< of texts, in tokens
+};
+
+/// Optimum's defaults for each method.
+struct AutoCalibrationConfig {
+  static CalibrationConfig minmax(std::filesystem::path data, bool moving_average = false,
+                                  double averaging_constant = 0.01);
+  static CalibrationConfig entropy(std::filesystem::path data, std::int64_t num_bins = 128,
+                                   std::int64_t num_quantized_bins = 128);
+  static CalibrationConfig percentiles(std::filesystem::path data, std::int64_t num_bins = 2048,
+                                       double percentile = 99.999);
+};
+
+/// Smallest and largest element of activations, by the name of the value.
+using CalibrationRanges = std::map<std::string, std::pair<float, float>>;
+
 /// The quantization of an ort_config.json, Optimum's or ours. Throws Error(InvalidArgument): no such file, no
 /// quantization in it, unknown members and values (nearest shown).
 QuantizationConfig quantization_config_from_file(const std::filesystem::path& ort_config);
@@ -95,6 +126,7 @@ struct QuantizationResult {
     std::uint64_t source_bytes = 0;  ///< with external data
     std::uint64_t bytes = 0;
     std::map<std::string, int> quantized_nodes;  ///< operator to number of nodes that were quantized
+    CalibrationRanges ranges;                    ///< in static quantization
   };
   std::vector<Model> models;
   std::vector<std::filesystem::path> files;  ///< all that was written
@@ -109,7 +141,10 @@ struct QuantizeOptions {
   std::string file_suffix = "quantized";
   std::vector<std::string> file_names{};  ///< all ONNX files of the directory if empty
   bool use_external_data_format = false;  ///< Optimum's name: weights in a file of their own also below 2 GB
-  bool statistics = false;                ///< compute QuantizationResult::errors
+  /// Static quantization needs one of both: how to calibrate, or the ranges of a calibration (of one model).
+  std::optional<CalibrationConfig> calibration{};
+  CalibrationRanges calibration_tensors_range{};
+  bool statistics = false;  ///< compute QuantizationResult::errors
   std::function<void(std::string_view line)> warn{};
   std::function<void(std::string_view stage, std::uint64_t done, std::uint64_t total)> progress{};
 };
@@ -118,9 +153,71 @@ struct QuantizeOptions {
 /// model_quantized.onnx beside config.json, ort_config.json and the tokenizer's files. Weights are streamed. The
 /// branches of an If (merged decoders) are quantized, too, and share their weights as before.
 ///
+/// Static quantization writes QDQ pairs, in the outermost graph. The model is run on the calibration data first, one
+/// sample at a time; entropy and percentile run it twice.
+///
 /// Throws Error(InvalidArgument): a configuration that contradicts itself, unknown operators or nodes (nearest shown),
-/// nothing to quantize, static without calibration, output equal to input; Error(InvalidModel): damaged models, missing
-/// external data, an already quantized model, weights with NaN; Error(OutputFailed). The output is then as it was.
+/// nothing to quantize, static without calibration, calibration data of a wrong shape or empty, output equal to input;
+/// Error(InvalidModel): damaged models, missing external data, an already quantized model, weights with NaN;
+/// Error(OutputFailed). The output is then as it was.
 QuantizationResult quantize_models(const QuantizeOptions& options);
+
+/// A pass of Optimum's QuantizationPreprocessor: names nodes to quantize and nodes to leave.
+struct PreprocessorPass {
+  enum class Kind { NodeFollowedBy, NodeAfter, FullyConnected, Gelu, LayerNorm };
+  Kind kind;
+  std::string first{};   ///< the operator to exclude, or its parent
+  std::string second{};  ///< the following operator, or the one to exclude
+};
+
+/// Leaves nodes of the first operator whose output a node of the second reads.
+PreprocessorPass ExcludeNodeFollowedBy(std::string operator_type_to_exclude, std::string following_operator_type);
+/// Leaves nodes of the second operator that read the output of a node of the first.
+PreprocessorPass ExcludeNodeAfter(std::string parent_operator_type, std::string operator_type_to_exclude);
+/// Quantizes a MatMul with the Add of its bias, and Gemm, and with them nothing else.
+PreprocessorPass IncludeFullyConnectedNodes();
+/// Leaves the nodes that GELU is decomposed into: Div, Erf, Add, Mul, Mul.
+PreprocessorPass ExcludeGeLUNodes();
+/// Leaves the nodes that layer normalization is decomposed into: ReduceMean, Sub, Pow, ReduceMean, Add, Sqrt, Div, Mul,
+/// Add.
+PreprocessorPass ExcludeLayerNormNodes();
+
+class QuantizationPreprocessor {
+ public:
+  void register_pass(PreprocessorPass pass) { passes_.push_back(std::move(pass)); }
+
+  struct Nodes {
+    std::vector<std::string> to_quantize;
+    std::vector<std::string> to_exclude;
+  };
+  /// What the passes name in a model's outermost graph; excluded nodes are not to be quantized, whoever says so.
+  Nodes collect(const std::filesystem::path& onnx_file) const;
+
+ private:
+  std::vector<PreprocessorPass> passes_;
+};
+
+/// One ONNX file of a directory, to be quantized: Optimum's class of this name, over quantize_models.
+class ORTQuantizer {
+ public:
+  /// Throws Error(InvalidModel): no ONNX file, or several of them and no `file_name`.
+  static ORTQuantizer from_pretrained(const std::filesystem::path& model, const std::string& file_name = {});
+
+  const std::filesystem::path& onnx_model_path() const { return path_; }
+
+  /// Ranges of the float32 values that nodes of these operators (of any, if empty) read and make.
+  CalibrationRanges fit(const CalibrationConfig& calibration,
+                        const std::vector<std::string>& operators_to_quantize = {},
+                        bool force_symmetric_range = false) const;
+
+  QuantizationResult quantize(QuantizationConfig config, const std::filesystem::path& save_dir,
+                              const CalibrationRanges& calibration_tensors_range = {},
+                              const std::string& file_suffix = "quantized", bool use_external_data_format = false,
+                              const QuantizationPreprocessor& preprocessor = {}) const;
+
+ private:
+  explicit ORTQuantizer(std::filesystem::path path) : path_(std::move(path)) {}
+  std::filesystem::path path_;
+};
 
 }  // namespace onnxport

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -25,6 +26,10 @@ struct Request {
   std::string preset_option;                        ///< "--avx2"
   Preset make = nullptr;
   fs::path config;
+  bool is_calibrated = false;
+  CalibrationConfig calibration;
+  std::optional<double> percentile;
+  std::string calibration_option;  ///< one that tells how to calibrate
   bool quiet = false;
   bool json = false;
 };
@@ -71,7 +76,7 @@ OptionGroup presets(Request& request) {
        flag("--avx512_vnni", "For x86 with AVX-512 VNNI: unsigned activations, signed weights.",
             &AutoQuantizationConfig::avx512_vnni),
        flag("--ppc64le", "For POWER10: unsigned activations, signed weights.", &AutoQuantizationConfig::ppc64le),
-       flag("--tensorrt", "For TensorRT: symmetric and static, which needs calibration.",
+       flag("--tensorrt", "For TensorRT: symmetric and static, which needs --calibration.",
             &AutoQuantizationConfig::tensorrt),
        {"-c,--config", "FILE", "Take all settings of the quantization from an ort_config.json.", "",
         choose(request, "--config", nullptr)}}};
@@ -95,6 +100,54 @@ OptionGroup settings(Request& request) {
        list("--node", "NAME", "Quantize this node only; may be given several times.", request.preset.nodes_to_quantize),
        list("--exclude", "NAME", "Leave this node as it is; may be given several times.",
             request.preset.nodes_to_exclude)}};
+}
+
+void choose_method(CalibrationConfig& calibration, const std::string& name) {
+  const CalibrationConfig chosen = name == "entropy"      ? AutoCalibrationConfig::entropy({})
+                                   : name == "percentile" ? AutoCalibrationConfig::percentiles({})
+                                                          : AutoCalibrationConfig::minmax({});
+  calibration.method = chosen.method;
+  calibration.num_bins = chosen.num_bins;
+  calibration.num_quantized_bins = chosen.num_quantized_bins;
+}
+
+OptionGroup calibration_options(Request& request) {
+  CalibrationConfig& calibration = request.calibration;
+  const auto how = [&request](const char* name, Apply apply) {
+    return [&request, name, apply = std::move(apply)](const std::string& value) {
+      request.calibration_option = name;
+      apply(value);
+    };
+  };
+  return {
+      "Static quantization",
+      {{"--static", "", "Quantize activations now; --calibration and --tensorrt imply it.", "",
+        store_flag(request.preset.is_static)},
+       {"--calibration", "FILE",
+        "Find the ranges of activations on this data: JSON lines ({\"text\": ...}, or the model's inputs by name), a "
+        "safetensors file of the model's inputs whose first axis counts the samples, or the word random for made-up "
+        "inputs, which tell nothing of accuracy.",
+        "",
+        [&request](const std::string& value) {
+          request.is_calibrated = true;
+          request.calibration.data = value == "random" ? "" : value;
+        }},
+       {"--calibration_method",
+        "METHOD",
+        "How ranges are found: the widest, those with the least loss of information, or those that hold nearly all "
+        "values.",
+        "minmax",
+        how("--calibration_method", [&](const std::string& value) { choose_method(calibration, value); }),
+        {"minmax", "entropy", "percentile"}},
+       {"--calibration_percentile", "P", "How much of the values a range holds, with the method percentile.", "99.999",
+        how("--calibration_percentile", store_number(request.percentile))},
+       {"--calibration_moving_average", "",
+        "With minmax: the mean of the samples' ranges, which outliers do not widen.", "",
+        how("--calibration_moving_average", store_flag(calibration.moving_average))},
+       {"--calibration_samples", "N", "Read at most so many samples.", "100",
+        how("--calibration_samples", store_integer(calibration.num_samples, 1))},
+       {"--calibration_length", "N", "Cut texts after so many tokens.", "128",
+        how("--calibration_length", store_integer(calibration.max_length, 1))}}};
 }
 
 OptionGroup report_options(Request& request) {
@@ -165,6 +218,13 @@ void print_summary(Terminal& terminal, const QuantizationResult& result) {
 int run_quantize(Request& request) {
   if (request.preset_option.empty())
     throw UsageError("one of --arm64, --avx2, --avx512, --avx512_vnni, --ppc64le, --tensorrt and --config is needed");
+  if (request.is_calibrated) {
+    request.preset.is_static = true;
+    if (request.percentile) request.calibration.percentile = *request.percentile;
+    request.options.calibration = request.calibration;
+  } else if (!request.calibration_option.empty()) {
+    throw UsageError(request.calibration_option + " needs --calibration");
+  }
   if (request.make != nullptr) {
     request.options.config = request.make(request.preset);
   } else {
@@ -173,6 +233,13 @@ int run_quantize(Request& request) {
         !preset.operators_to_quantize.empty() || !preset.nodes_to_quantize.empty() || !preset.nodes_to_exclude.empty())
       throw UsageError("with --config all settings stand in that file: leave out the options of what to quantize");
     request.options.config = quantization_config_from_file(request.config);
+    if (preset.is_static && !request.options.config.is_static)
+      throw UsageError("static quantization was asked for, and " + request.config.string() + " is dynamic");
+  }
+  if (request.options.config.is_static && !request.is_calibrated) {
+    throw UsageError(
+        "static quantization needs --calibration FILE: data to find the ranges of activations on; --calibration random "
+        "shows that it can be done, and no more");
   }
   Terminal terminal({.log = !request.quiet && !request.json, .progress = !request.quiet});
   request.options.warn = [&](std::string_view line) { terminal.warn(line); };
@@ -194,7 +261,8 @@ Command onnxruntime_quantize_command() {
   const auto request = std::make_shared<Request>();
   Command command{.name = "quantize", .summary = "Quantizes an exported model to 8-bit integers"};
   command.details =
-      "Weights become integers now, activations while the model runs (dynamic quantization). Outputs are those of "
+      "Weights become integers now, activations while the model runs (dynamic quantization) or, with --calibration, by "
+      "ranges that are found now (static quantization). Outputs are those of "
       "Optimum: model_quantized.onnx, config.json, ort_config.json and the tokenizer's files. Decoders that hold two "
       "branches are quantized in both, and share their weights as before.";
   command.examples = {
@@ -202,9 +270,12 @@ Command onnxruntime_quantize_command() {
        "Quantize for processors with VNNI"},
       {"onnxport onnxruntime quantize --onnx_model bert_onnx/ --avx2 --exclude /classifier/Gemm -o bert_int8/",
        "Leave a layer as it is"},
+      {"onnxport onnxruntime quantize --onnx_model bert_onnx/ --avx2 --calibration texts.jsonl -o bert_static/",
+       "Quantize activations, too, by their ranges on some texts"},
       {"onnxport onnxruntime quantize --onnx_model bert_onnx/ --config ort_config.json -o bert_int8/",
        "Take the settings of an earlier quantization"}};
-  command.groups = {required_arguments(*request), presets(*request), settings(*request), report_options(*request)};
+  command.groups = {required_arguments(*request), presets(*request), settings(*request), calibration_options(*request),
+                    report_options(*request)};
   command.run = [request] { return run_quantize(*request); };
   return command;
 }

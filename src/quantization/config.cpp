@@ -191,6 +191,33 @@ QuantizationConfig AutoQuantizationConfig::tensorrt(const QuantizationPreset& pr
   return config;
 }
 
+CalibrationConfig AutoCalibrationConfig::minmax(std::filesystem::path data, bool moving_average,
+                                                double averaging_constant) {
+  CalibrationConfig config;
+  config.data = std::move(data);
+  config.moving_average = moving_average;
+  config.averaging_constant = averaging_constant;
+  return config;
+}
+CalibrationConfig AutoCalibrationConfig::entropy(std::filesystem::path data, std::int64_t num_bins,
+                                                 std::int64_t num_quantized_bins) {
+  CalibrationConfig config;
+  config.method = CalibrationMethod::Entropy;
+  config.data = std::move(data);
+  config.num_bins = num_bins;
+  config.num_quantized_bins = num_quantized_bins;
+  return config;
+}
+CalibrationConfig AutoCalibrationConfig::percentiles(std::filesystem::path data, std::int64_t num_bins,
+                                                     double percentile) {
+  CalibrationConfig config;
+  config.method = CalibrationMethod::Percentile;
+  config.data = std::move(data);
+  config.num_bins = num_bins;
+  config.percentile = percentile;
+  return config;
+}
+
 QuantizationConfig quantization_config_from_file(const std::filesystem::path& ort_config) {
   std::error_code error;
   const std::filesystem::path file =
@@ -235,6 +262,10 @@ QuantizationConfig checked(QuantizationConfig config) {
     fail("dynamic quantization needs activations_dtype QUInt8, not QInt8");
   if (config.activations_dtype == QuantType::QInt8 && config.weights_dtype == QuantType::QUInt8)
     fail("ONNX Runtime has no activations_dtype QInt8 with weights_dtype QUInt8");
+  if (config.is_static && config.format == QuantFormat::QOperator)
+    fail(
+        "static quantization writes the format QDQ, which ONNX Runtime fuses into the same operators; QOperator is "
+        "there for dynamic quantization only");
   std::vector<std::string> known = quantizable_operators(config.is_static, config.format);
   if (config.operators_to_quantize.empty()) config.operators_to_quantize = known;
   if (!config.is_static) known.emplace_back("Gemm");

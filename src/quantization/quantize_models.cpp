@@ -1,16 +1,20 @@
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <utility>
 
 #include "core/nearest.h"
 #include "export/ort_config.h"
 #include "export/rewrite.h"
+#include "onnx/external_data.h"
 #include "onnx/reader.h"
 #include "onnxport/error.h"
 #include "onnxport/json.h"
 #include "onnxport/quantizer.h"
+#include "quantization/calibration.h"
 #include "quantization/config.h"
 #include "quantization/graph_quantizer.h"
+#include "quantization/qdq.h"
 #include "quantization/statistics.h"
 
 namespace onnxport {
@@ -68,28 +72,59 @@ std::string custom_operator(const onnx::Model& model) {
   return found;
 }
 
+bool has_branches(const onnx::Model& model) {
+  return std::any_of(model.graph.nodes.begin(), model.graph.nodes.end(),
+                     [](const onnx::Node& node) { return node.op_type == "If"; });
+}
+
 /// Why a model without a float32 node to quantize has none.
-std::string reason(const onnx::Model& model) {
+std::string reason(const onnx::Model& model, bool is_static) {
   std::set<std::string_view> types;
   onnx::for_each_graph(model.graph, [&](const onnx::Graph& graph) {
     for (const onnx::Initializer& initializer : graph.initializers)
       if (is_floating_point(initializer.source.data_type)) types.insert(to_string(initializer.source.data_type));
   });
-  if (types.contains("float32") || types.empty()) return "";
-  return ": its weights are " + std::string(*types.begin()) +
-         ", and only float32 is quantized. Export it again with --dtype fp32";
+  if (!types.contains("float32") && !types.empty()) {
+    return ": its weights are " + std::string(*types.begin()) +
+           ", and only float32 is quantized. Export it again with --dtype fp32";
+  }
+  if (!is_static || !has_branches(model)) return "";
+  return ": its layers are in branches of If, where static quantization does not reach. Quantize it dynamically, or "
+         "take models without branches (decoder_model.onnx, decoder_with_past_model.onnx)";
+}
+
+CalibrationRanges calibrated(const onnx::Model& model, const fs::path& file, const CalibrationConfig& config,
+                             const std::vector<std::string>& operators, bool symmetric,
+                             const std::function<void(std::uint64_t)>& progress = {}) {
+  const CalibrationDataOptions data{.file = config.data,
+                                    .model_directory = file.parent_path(),
+                                    .num_samples = config.num_samples,
+                                    .max_length = config.max_length};
+  CalibrationRanges ranges;
+  for (const auto& [name, range] : quantization::calibrate(model, file, config, data, operators, symmetric, progress))
+    ranges[name] = {range.minimum, range.maximum};
+  return ranges;
+}
+
+quantization::ActivationRanges as_ranges(const CalibrationRanges& given) {
+  quantization::ActivationRanges ranges;
+  for (const auto& [name, range] : given) ranges[name] = {range.first, range.second};
+  return ranges;
 }
 
 class Quantization {
  public:
   explicit Quantization(const QuantizeOptions& options)
       : options_(options), config_(quantization::checked(options.config)) {
-    if (config_.is_static) {
+    if (config_.is_static && !options.calibration && options.calibration_tensors_range.empty()) {
       fail(
           "static quantization needs calibration: the ranges of activations, found by running the model on data. Give "
           "calibration data, or quantize dynamically");
     }
-    check_node_names(config_, find_onnx_files(options.model, options.file_names));
+    const std::vector<fs::path> files = find_onnx_files(options.model, options.file_names);
+    check_node_names(config_, files);
+    if (!options.calibration_tensors_range.empty() && files.size() > 1)
+      fail("calibration ranges are those of one model, and " + options.model.string() + " has several: choose one");
   }
 
   QuantizationResult run() {
@@ -102,8 +137,8 @@ class Quantization {
         rewrite_models(rewrite, [this](onnx::Model& model, const fs::path& file) { quantize(model, file); });
     for (std::size_t i = 0; i < rewritten.models.size(); ++i) {
       RewrittenModel& model = rewritten.models[i];
-      result_.models.push_back(
-          {model.source, model.path, model.source_bytes, model.bytes, std::move(quantized_nodes_[i])});
+      result_.models.push_back({model.source, model.path, model.source_bytes, model.bytes,
+                                std::move(quantized_nodes_[i]), std::move(ranges_[i])});
     }
     result_.files = std::move(rewritten.files);
     return std::move(result_);
@@ -113,12 +148,19 @@ class Quantization {
   void quantize(onnx::Model& model, const fs::path& file) {
     quantization::refuse_quantized(model, file.string());
     if (const std::string name = custom_operator(model); !name.empty()) {
+      if (config_.is_static && options_.calibration) {
+        throw Error(ErrorKind::InvalidModel, file.string() + " has the custom operator " + name +
+                                                 ", which ONNX Runtime cannot run: it cannot be calibrated. Quantize "
+                                                 "it dynamically");
+      }
       warn(file.filename().string() + " has the custom operator " + name +
            ": what it makes has no known type and is quantized only where a float32 weight tells it");
     }
     if (options_.progress) options_.progress("Quantizing " + file.filename().string(), 0, 1);
-    const std::string why = reason(model);
-    ModelOutcome outcome = quantization::quantize_operators(model, config_, nullptr);
+    const std::string why = reason(model, config_.is_static);
+    ranges_.push_back(config_.is_static ? find_ranges(model, file) : CalibrationRanges());
+    ModelOutcome outcome = config_.is_static ? quantization::quantize_qdq(model, config_, as_ranges(ranges_.back()))
+                                             : quantization::quantize_operators(model, config_, nullptr);
     if (outcome.quantized_nodes.empty()) {
       ++empty_;
       last_empty_ = file.filename().string() + " has no node to quantize" + why;
@@ -130,6 +172,16 @@ class Quantization {
       }
     }
     quantized_nodes_.push_back(std::move(outcome.quantized_nodes));
+  }
+
+  CalibrationRanges find_ranges(const onnx::Model& model, const fs::path& file) const {
+    if (!options_.calibration_tensors_range.empty()) return options_.calibration_tensors_range;
+    const std::string stage = "Calibrating " + file.filename().string();
+    const auto total = static_cast<std::uint64_t>(options_.calibration->num_samples);
+    return calibrated(model, file, *options_.calibration, config_.operators_to_quantize,
+                      config_.activations_symmetric && config_.weights_symmetric, [&](std::uint64_t done) {
+                        if (options_.progress) options_.progress(stage, std::min(done, total), total);
+                      });
   }
 
   /// Called when all models are written and nothing is published yet.
@@ -151,6 +203,7 @@ class Quantization {
   QuantizationConfig config_;
   QuantizationResult result_;
   std::vector<std::map<std::string, int>> quantized_nodes_;
+  std::vector<CalibrationRanges> ranges_;
   std::size_t empty_ = 0;
   std::string last_empty_;
 };
@@ -158,5 +211,43 @@ class Quantization {
 }  // namespace
 
 QuantizationResult quantize_models(const QuantizeOptions& options) { return Quantization(options).run(); }
+
+// ---- ORTQuantizer ---------------------------------------------------------------------------------------------------
+
+ORTQuantizer ORTQuantizer::from_pretrained(const fs::path& model, const std::string& file_name) {
+  const std::vector<fs::path> files =
+      find_onnx_files(model, file_name.empty() ? std::vector<std::string>{} : std::vector{file_name});
+  if (files.size() > 1) {
+    std::string names;
+    for (const fs::path& file : files) names += (names.empty() ? "" : ", ") + file.filename().string();
+    throw Error(ErrorKind::InvalidModel, model.string() + " has several ONNX files: choose one of " + names);
+  }
+  return ORTQuantizer(files.front());
+}
+
+CalibrationRanges ORTQuantizer::fit(const CalibrationConfig& calibration,
+                                    const std::vector<std::string>& operators_to_quantize,
+                                    bool force_symmetric_range) const {
+  const onnx::Model model = onnx::read_model(path_);
+  onnx::check_external_data(model, path_);
+  return calibrated(model, path_, calibration, operators_to_quantize, force_symmetric_range);
+}
+
+QuantizationResult ORTQuantizer::quantize(QuantizationConfig config, const fs::path& save_dir,
+                                          const CalibrationRanges& calibration_tensors_range,
+                                          const std::string& file_suffix, bool use_external_data_format,
+                                          const QuantizationPreprocessor& preprocessor) const {
+  const QuantizationPreprocessor::Nodes nodes = preprocessor.collect(path_);
+  config.nodes_to_quantize.insert(config.nodes_to_quantize.end(), nodes.to_quantize.begin(), nodes.to_quantize.end());
+  config.nodes_to_exclude.insert(config.nodes_to_exclude.end(), nodes.to_exclude.begin(), nodes.to_exclude.end());
+  QuantizeOptions options;
+  options.model = path_;
+  options.output = save_dir;
+  options.config = std::move(config);
+  options.file_suffix = file_suffix;
+  options.use_external_data_format = use_external_data_format;
+  options.calibration_tensors_range = calibration_tensors_range;
+  return quantize_models(options);
+}
 
 }  // namespace onnxport

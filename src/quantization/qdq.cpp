@@ -1,0 +1,502 @@
+#include "quantization/qdq.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <unordered_map>
+#include <utility>
+
+#include "onnx/graph_editor.h"
+#include "onnx/value_types.h"
+#include "onnxport/error.h"
+#include "onnxport/json.h"
+
+namespace onnxport::quantization {
+namespace {
+
+using onnx::Graph;
+using onnx::Initializer;
+using onnx::Node;
+
+DataType data_type(QuantType type) { return type == QuantType::QInt8 ? DataType::Int8 : DataType::UInt8; }
+
+/// A value that operators have marked for quantization.
+struct Mark {
+  bool is_weight = false;
+  std::optional<std::int64_t> axis{};
+  std::string provider{};  ///< the value whose scale and zero point this one shares
+};
+
+struct BiasMark {
+  std::size_t node = 0;
+  std::string input;
+  std::string weight;
+  float beta = 1;
+};
+
+/// Names in the order in which they were marked, as Python's dict.
+template <typename Value>
+class OrderedMap {
+ public:
+  Value* find(const std::string& name) {
+    const auto found = index_.find(name);
+    return found == index_.end() || !entries_[found->second] ? nullptr : &entries_[found->second]->second;
+  }
+  void set(const std::string& name, Value value) {
+    if (Value* known = find(name)) {
+      *known = std::move(value);
+      return;
+    }
+    index_[name] = entries_.size();
+    entries_.emplace_back(std::pair(name, std::move(value)));
+  }
+  void erase(const std::string& name) {
+    if (const auto found = index_.find(name); found != index_.end()) entries_[found->second].reset();
+  }
+  template <typename Visit>
+  void for_each(const Visit& visit) {
+    for (std::size_t i = 0; i < entries_.size(); ++i)
+      if (entries_[i]) visit(entries_[i]->first, entries_[i]->second);
+  }
+
+ private:
+  std::unordered_map<std::string, std::size_t> index_;
+  std::vector<std::optional<std::pair<std::string, Value>>> entries_;
+};
+
+class QdqQuantizer {
+ public:
+  QdqQuantizer(onnx::Model& model, const QuantizationConfig& config, ActivationRanges ranges)
+      : graph_(model.graph), config_(config), selection_(config), ranges_(std::move(ranges)), types_(model.graph) {
+    for (std::size_t i = 0; i < graph_.initializers.size(); ++i) initializers_[graph_.initializers[i].name] = i;
+    for (const onnx::ValueInfo& output : graph_.outputs) graph_outputs_.insert(output.name);
+    for (const onnx::ValueInfo& input : graph_.inputs) graph_inputs_.insert(input.name);
+    onnx::for_each_graph(graph_, [&](const Graph& graph) {
+      for (const Node& node : graph.nodes)
+        for (const std::string& input : node.inputs) ++uses_[input];
+    });
+    check_nodes();
+    adjust_ranges();
+  }
+
+  ModelOutcome run() {
+    mark_all();
+    find_weight_parameters();
+    raise_scales_for_biases();
+    add_pairs();
+    add_biases();
+    finish();
+    return std::move(outcome_);
+  }
+
+ private:
+  // ---- What is known of values --------------------------------------------------------------------------------------
+
+  const Initializer* initializer(const std::string& name) const {
+    const auto found = initializers_.find(name);
+    return found == initializers_.end() ? nullptr : &graph_.initializers[found->second];
+  }
+  bool is_float(const std::string& name) const { return !name.empty() && types_.find(name) == DataType::Float32; }
+
+  void add_initializer(const std::string& name, TensorSource source) {
+    if (!initializers_.emplace(name, graph_.initializers.size()).second) return;
+    graph_.initializers.push_back({name, std::move(source)});
+  }
+
+  void check_nodes() const {
+    for (const Node& node : graph_.nodes) {
+      if (selection_.contains(node) && (node.inputs.empty() || node.outputs.empty())) {
+        throw Error(ErrorKind::InvalidModel, "node " + quote_json(node.name) + ", a " + node.op_type + ", has no " +
+                                                 (node.inputs.empty() ? "input" : "output"));
+      }
+    }
+  }
+
+  /// adjust_tensor_ranges: what Relu and Clip cut off need not be represented before them, and Softmax is in [0, 1].
+  void adjust_ranges() {
+    for (const Node& node : graph_.nodes) {
+      if (!selection_.contains(node)) continue;
+      if (node.op_type == "Clip" || node.op_type == "Relu") {
+        const auto input = ranges_.find(node.inputs[0]);
+        const auto output = ranges_.find(node.outputs[0]);
+        if (uses_[node.inputs[0]] == 1 && input != ranges_.end() && output != ranges_.end())
+          input->second = output->second;
+      } else if (node.op_type == "Softmax") {
+        ranges_.insert_or_assign(node.outputs[0], ValueRange{0, 1});
+      }
+    }
+  }
+
+  // ---- Marking ------------------------------------------------------------------------------------------------------
+
+  bool is_marked(const std::string& name) { return marks_.find(name) != nullptr || biases_.find(name) != nullptr; }
+
+  void mark(const std::string& name, bool is_weight = false) {
+    if (is_float(name) && marks_.find(name) == nullptr) marks_.set(name, {.is_weight = is_weight});
+  }
+
+  void mark_like(const std::string& output, const std::string& provider) {
+    if (is_float(output)) marks_.set(output, {.provider = provider});
+  }
+
+  void mark_weight(const std::string& name, const std::string& op_type, std::int64_t axis) {
+    const Initializer* weight = initializer(name);
+    if (weight == nullptr) return mark(name, true);
+    const auto rank = static_cast<std::int64_t>(weight->source.shape.size());
+    if (const auto chosen = config_.qdq_op_type_per_channel_support_to_axis.find(op_type);
+        chosen != config_.qdq_op_type_per_channel_support_to_axis.end())
+      axis = chosen->second;
+    if (axis < 0) axis += rank;
+    if (!config_.per_channel || axis < 0 || axis >= rank) return mark(name, true);
+    if (is_float(name)) marks_.set(name, {.is_weight = true, .axis = axis});
+  }
+
+  void mark_bias(std::size_t node, float beta = 1) {
+    std::string& name = graph_.nodes[node].inputs[2];
+    if (name.empty() || initializer(name) == nullptr || !is_float(name)) return;
+    if (biases_.find(name) != nullptr) {
+      // Its scale is that of the products of one node: another node needs a bias of its own.
+      std::string copy;
+      for (int i = 1; copy.empty() || initializers_.contains(copy); ++i) copy = name + std::to_string(i);
+      const TensorSource source = initializer(name)->source;
+      add_initializer(copy, source);
+      types_.set(copy, DataType::Float32);
+      name = copy;
+    }
+    biases_.set(name, {node, graph_.nodes[node].inputs[0], graph_.nodes[node].inputs[1], beta});
+  }
+
+  void mark_all() {
+    for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
+      if (!selection_.contains(graph_.nodes[i])) continue;
+      mark_node(i);
+      for (const std::string& input : graph_.nodes[i].inputs) readers_[input].push_back(i);
+    }
+  }
+
+  void mark_node(std::size_t index) {
+    Node& node = graph_.nodes[index];
+    const std::string& type = node.op_type;
+    const auto input = [&](std::size_t i) { return i < node.inputs.size() ? node.inputs[i] : std::string(); };
+    const auto count = [&] { ++outcome_.quantized_nodes[type]; };
+    if (type == "MatMul") {
+      for (const std::string& name : node.inputs)
+        initializer(name) != nullptr ? mark_weight(name, type, 1) : mark(name);
+      mark(node.outputs[0]);
+      if (is_float(node.outputs[0])) count();
+    } else if (type == "Conv" || type == "ConvTranspose") {
+      mark(input(0));
+      mark(node.outputs[0]);
+      mark_weight(input(1), "", type == "Conv" ? 0 : 1);
+      if (node.inputs.size() == 3) mark_bias(index);
+      count();
+    } else if (type == "Gemm") {
+      mark(input(0));
+      mark(node.outputs[0]);
+      mark_weight(input(1), "", onnx::integer_attribute(node, "transB", 0) != 0 ? 0 : 1);
+      if (node.inputs.size() == 3 && initializer(input(2)) != nullptr) {
+        mark_bias(index, onnx::float_attribute(node, "beta", 1));
+      }
+      count();
+    } else if (type == "Clip" || type == "Relu") {
+      if (!is_marked(input(0))) return;
+      if (config_.activations_symmetric || !merge_into_producer(index)) mark(input(0));
+      mark(node.outputs[0]);
+      count();
+    } else if (type == "Gather" || type == "GatherElements") {
+      const bool is_table = initializer(input(0)) != nullptr && is_float(input(0));
+      if (is_table) mark(input(0));
+      if (!is_table && marks_.find(input(0)) == nullptr) return;
+      mark_like(node.outputs[0], input(0));
+      count();
+    } else if (type == "Split") {
+      if (!is_marked(input(0))) mark(input(0));
+      for (const std::string& output : node.outputs) mark_like(output, input(0));
+      count();
+    } else if (type == "Where") {
+      if (!is_marked(input(1)) || !is_marked(input(2))) return;
+      for (const std::string& output : node.outputs) mark(output);
+      count();
+    } else if (type.ends_with("Normalization")) {
+      mark(input(0));
+      mark_weight(input(1), type, 1);
+      if (node.inputs.size() > 2) mark_bias(index);
+      for (const std::string& output : node.outputs) mark(output);
+      count();
+    } else if (type == "CumSum") {
+      for (const std::string& name : node.inputs) mark(name);
+      for (const std::string& name : node.outputs) mark(name);
+      count();
+    } else if (is_marked(input(0)) && !(type == "Pad" && node.inputs.size() > 2 && !node.inputs[2].empty())) {
+      // Reshape, Transpose, MaxPool, ...: elements are moved or chosen. A Pad with a value of its own stays real.
+      mark_like(node.outputs[0], input(0));
+      count();
+    }
+  }
+
+  /// try_replacing_upstream_output: the range of a Relu's output has what the Relu does; it goes away.
+  bool merge_into_producer(std::size_t index) {
+    const std::string input = graph_.nodes[index].inputs[0];
+    const std::string output = graph_.nodes[index].outputs[0];
+    if (!ranges_.contains(output) || !ranges_.contains(input) || uses_[input] != 1 || graph_outputs_.contains(input) ||
+        graph_inputs_.contains(input))
+      return false;
+    for (Node& node : graph_.nodes) std::replace(node.outputs.begin(), node.outputs.end(), input, output);
+    removed_.insert(index);
+    marks_.erase(input);
+    return true;
+  }
+
+  // ---- Weights ------------------------------------------------------------------------------------------------------
+
+  void find_weight_parameters() {
+    marks_.for_each([&](const std::string& name, const Mark& mark) {
+      const Initializer* weight = initializer(name);
+      if (weight == nullptr) return;
+      const QuantType type = mark.is_weight ? config_.weights_dtype : config_.activations_dtype;
+      // Operators want one zero point for all channels, which symmetric ones have.
+      const AffineScheme scheme{
+          .type = data_type(type),
+          .symmetric = mark.axis || (mark.is_weight ? config_.weights_symmetric : config_.activations_symmetric),
+          .reduce_range = config_.reduce_range};
+      std::vector<AffineParameters>& parameters = weights_[name];
+      for (const ValueRange& range : value_ranges(weight->source, mark.axis, quote_json(name)))
+        parameters.push_back(affine_parameters(range, scheme));
+    });
+  }
+
+  std::optional<AffineParameters> activation(const std::string& name) const {
+    const auto range = ranges_.find(name);
+    if (range == ranges_.end()) return std::nullopt;
+    if (!std::isfinite(range->second.minimum) || !std::isfinite(range->second.maximum)) {
+      throw Error(ErrorKind::InvalidArgument, "the value " + quote_json(name) +
+                                                  " is infinite in the calibration data, which no integer can tell: "
+                                                  "exclude the nodes that make and read it");
+    }
+    return affine_parameters(
+        range->second, {.type = data_type(config_.activations_dtype), .symmetric = config_.activations_symmetric});
+  }
+
+  /// _adjust_weight_quant_params_for_bias_tensors: a bias in int32 at the scale of the products must not overflow.
+  void raise_scales_for_biases() {
+    if (config_.weights_dtype != QuantType::QInt8) return;
+    biases_.for_each([&](const std::string& name, const BiasMark& bias) {
+      const auto weight = weights_.find(bias.weight);
+      const auto input = activation(bias.input);
+      const Mark* mark = marks_.find(bias.weight);
+      if (!input || marks_.find(bias.input) == nullptr || weight == weights_.end() || mark == nullptr) return;
+      std::vector<AffineParameters>& parameters = weight->second;
+      if (std::any_of(parameters.begin(), parameters.end(), [](const auto& p) { return p.zero_point != 0; })) return;
+      const Array values = materialize(initializer(name)->source);
+      const std::span<const float> elements = values.values<float>();
+      const bool per_channel = mark->axis.has_value();
+      if (per_channel && elements.size() != parameters.size()) return;
+      float largest = 0;
+      for (const float element : elements) largest = std::max(largest, std::fabs(element));
+      constexpr double integers = 2.0 * std::numeric_limits<std::int32_t>::max();
+      for (std::size_t i = 0; i < parameters.size(); ++i) {
+        // numpy computes the product of one channel in float32, and that of a whole tensor in float64.
+        const double doubled = per_channel ? static_cast<double>(1.0001F * (2.0F * std::fabs(elements[i])))
+                                           : 1.0001 * (2.0 * static_cast<double>(largest));
+        const double smallest = doubled / integers;
+        const double scale = static_cast<double>(input->scale) * static_cast<double>(parameters[i].scale);
+        if (scale < smallest && scale > 0)
+          parameters[i].scale = static_cast<float>(static_cast<double>(parameters[i].scale) * (smallest / scale));
+      }
+    });
+  }
+
+  // ---- Pairs --------------------------------------------------------------------------------------------------------
+
+  struct Names {
+    std::string scale;
+    std::string zero_point;
+  };
+
+  Names add_parameters(const std::string& name, DataType type, const std::vector<AffineParameters>& parameters,
+                       bool per_channel) {
+    QuantizedTensor tensors = as_tensors({}, type, parameters, per_channel);
+    Names names{name + "_scale", name + "_zero_point"};
+    add_initializer(names.scale, std::move(tensors.scale));
+    add_initializer(names.zero_point, std::move(tensors.zero_point));
+    return names;
+  }
+
+  void add_node(const char* op_type, const std::string& name, const std::string& input, const Names& parameters,
+                const std::string& output, std::optional<std::int64_t> axis = std::nullopt) {
+    Node node{.op_type = op_type,
+              .domain = {},
+              .name = name,
+              .inputs = {input, parameters.scale, parameters.zero_point},
+              .outputs = {output},
+              .attributes = {}};
+    if (axis) node.attributes.push_back({"axis", *axis});
+    added_.push_back(std::move(node));
+  }
+
+  void add_pair(const std::string& input, const std::string& name, const std::string& suffix, const Names& parameters,
+                const std::string& output, std::optional<std::int64_t> axis = std::nullopt) {
+    const std::string quantized = name + "_QuantizeLinear_Output" + suffix;
+    add_node("QuantizeLinear", name + "_QuantizeLinear" + suffix, input, parameters, quantized, axis);
+    add_node("DequantizeLinear", name + "_DequantizeLinear" + suffix, quantized, parameters, output, axis);
+  }
+
+  void add_pairs() {
+    marks_.for_each([&](const std::string& name, const Mark& mark) {
+      if (!mark.provider.empty()) return;
+      if (const Initializer* weight = initializer(name)) {
+        add_weight(*weight, mark);
+      } else {
+        const auto parameters = activation(name);
+        if (!parameters)
+          throw Error(ErrorKind::InvalidArgument, "calibration has found no range for the value " + quote_json(name));
+        add_activation(name, add_parameters(name, data_type(config_.activations_dtype), {*parameters}, false));
+      }
+    });
+    // Those that share what another has; which may share itself.
+    for (bool is_changed = true; is_changed;) {
+      is_changed = false;
+      marks_.for_each([&](const std::string& name, const Mark& mark) {
+        if (mark.provider.empty() || done_.contains(name) || !done_.contains(mark.provider)) return;
+        add_activation(name, done_.at(mark.provider));
+        is_changed = true;
+      });
+    }
+  }
+
+  void add_weight(const Initializer& initializer, const Mark& mark) {
+    const Initializer weight = initializer;  // a copy: more are added
+    const DataType type = data_type(mark.is_weight ? config_.weights_dtype : config_.activations_dtype);
+    const std::vector<AffineParameters>& parameters = weights_.at(weight.name);
+    const Names names = add_parameters(weight.name, type, parameters, mark.axis.has_value());
+    const std::string output = weight.name + "_DequantizeLinear_Output";
+    TensorSource values = quantize_values(weight.source, type, parameters, mark.axis);
+    const Node* reader = readers_.contains(weight.name) ? &graph_.nodes[readers_[weight.name].front()] : nullptr;
+    outcome_.weights.push_back({reader == nullptr ? "" : reader->name, reader == nullptr ? "" : reader->op_type,
+                                weight.name, weight.source, values, parameters, mark.axis});
+    if (config_.qdq_add_pair_to_weight) {
+      add_pair(weight.name, weight.name, "", names, output, mark.axis);
+    } else {
+      add_initializer(weight.name + "_quantized", std::move(values));
+      add_node("DequantizeLinear", weight.name + "_DequantizeLinear", weight.name + "_quantized", names, output,
+               mark.axis);
+    }
+    new_inputs_[weight.name] = output;
+    done_[weight.name] = names;
+  }
+
+  void add_activation(const std::string& name, const Names& parameters) {
+    done_[name] = parameters;
+    const std::vector<std::size_t>& readers = readers_[name];
+    if (config_.qdq_dedicated_pair && readers.size() > 1) {
+      for (std::size_t i = 0; i < readers.size(); ++i) {
+        const std::string suffix = "_" + std::to_string(i + 1);
+        const std::string output = name + "_DequantizeLinear_Output" + suffix;
+        add_pair(name, name, suffix, parameters, output);
+        std::vector<std::string>& inputs = graph_.nodes[readers[i]].inputs;
+        std::replace(inputs.begin(), inputs.end(), name, output);
+      }
+    } else if (graph_outputs_.contains(name)) {
+      new_outputs_[name] = name + "_QuantizeLinear_Input";
+      add_pair(new_outputs_[name], name, "", parameters, name);
+    } else {
+      new_inputs_[name] = name + "_DequantizeLinear_Output";
+      add_pair(name, name, "", parameters, new_inputs_[name]);
+    }
+  }
+
+  // ---- Biases -------------------------------------------------------------------------------------------------------
+
+  void add_biases() {
+    biases_.for_each([&](const std::string& name, const BiasMark& bias) {
+      if (done_.contains(name)) return;
+      const auto weight = weights_.find(bias.weight);
+      const auto provider = scale_provider(bias.input);
+      if (weight == weights_.end() || !provider) return;  // stays real
+      const Array real = materialize(initializer(name)->source);
+      const bool per_channel = weight->second.size() > 1;
+      std::vector<float> scales;
+      for (const AffineParameters& parameters : weight->second)
+        scales.push_back(provider->scale * parameters.scale * bias.beta);
+      if (std::any_of(scales.begin(), scales.end(), [](float scale) { return scale == 0; })) return;
+      std::vector<std::int32_t> integers;
+      for (std::int64_t i = 0; i < real.element_count(); ++i) {
+        const float scale = scales[per_channel ? static_cast<std::size_t>(i) % scales.size() : 0];
+        const double rounded = std::nearbyint(static_cast<double>(real.data<float>()[i]) / static_cast<double>(scale));
+        constexpr std::numeric_limits<std::int32_t> limits;
+        integers.push_back(static_cast<std::int32_t>(
+            std::clamp(rounded, static_cast<double>(limits.min()), static_cast<double>(limits.max()))));
+      }
+      const std::string quantized = name + "_quantized";
+      const Names names{quantized + "_scale", quantized + "_zero_point"};
+      const std::vector<std::int64_t> shape{static_cast<std::int64_t>(scales.size())};
+      add_initializer(quantized, from_array(Array::of<std::int32_t>(DataType::Int32, real.shape(), integers)));
+      add_initializer(names.scale, from_array(Array::float32(shape, scales)));
+      const std::vector<std::int32_t> zeros(scales.size());
+      add_initializer(names.zero_point,
+                      from_array(Array::of<std::int32_t>(DataType::Int32,
+                                                         per_channel ? shape : std::vector<std::int64_t>{}, zeros)));
+      Node& reader = graph_.nodes[bias.node];
+      if (onnx::find_attribute(reader, "beta") != nullptr) onnx::set_attribute(reader, "beta", 1.0F);  // in the scale
+      graph_.initializers[initializers_.at(name)].name = "";  // the node below makes it now
+      add_node("DequantizeLinear", name + "_DequantizeLinear", quantized, names, name,
+               per_channel ? std::optional<std::int64_t>(0) : std::nullopt);
+    });
+  }
+
+  /// The numbers that a value has been quantized with, its own or shared ones.
+  std::optional<AffineParameters> scale_provider(std::string name) {
+    for (const Mark* mark = marks_.find(name); mark != nullptr && !mark->provider.empty(); mark = marks_.find(name))
+      name = mark->provider;
+    if (const auto weight = weights_.find(name); weight != weights_.end()) return weight->second.front();
+    return done_.contains(name) ? activation(name) : std::nullopt;
+  }
+
+  void finish() {
+    std::vector<Node> nodes;
+    for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
+      if (removed_.contains(i)) continue;
+      Node& node = graph_.nodes[i];
+      for (std::string& input : node.inputs)
+        if (const auto found = new_inputs_.find(input); found != new_inputs_.end()) input = found->second;
+      for (std::string& output : node.outputs)
+        if (const auto found = new_outputs_.find(output); found != new_outputs_.end()) output = found->second;
+      nodes.push_back(std::move(node));
+    }
+    graph_.nodes = std::move(nodes);
+    std::erase_if(graph_.initializers, [](const Initializer& initializer) { return initializer.name.empty(); });
+    onnx::GraphEditor editor(graph_);
+    for (Node& node : added_) editor.add_node(std::move(node));
+    editor.finish();
+  }
+
+  Graph& graph_;
+  const QuantizationConfig& config_;
+  NodeSelection selection_;
+  ActivationRanges ranges_;
+  onnx::ValueTypes types_;
+  ModelOutcome outcome_;
+  std::unordered_map<std::string, std::size_t> initializers_;
+  std::unordered_map<std::string, int> uses_;
+  std::set<std::string> graph_outputs_;
+  std::set<std::string> graph_inputs_;
+  OrderedMap<Mark> marks_;
+  OrderedMap<BiasMark> biases_;
+  std::unordered_map<std::string, std::vector<std::size_t>> readers_;  ///< chosen nodes, by what they read
+  std::set<std::size_t> removed_;
+  std::unordered_map<std::string, std::vector<AffineParameters>> weights_;
+  std::unordered_map<std::string, Names> done_;
+  std::unordered_map<std::string, std::string> new_inputs_;
+  std::unordered_map<std::string, std::string> new_outputs_;
+  std::vector<Node> added_;
+};
+
+}  // namespace
+
+ModelOutcome quantize_qdq(onnx::Model& model, const QuantizationConfig& config, ActivationRanges ranges) {
+  ModelOutcome outcome = QdqQuantizer(model, config, std::move(ranges)).run();
+  finish_model(model);
+  return outcome;
+}
+
+}  // namespace onnxport::quantization
