@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/float16.h"
+#include "core/read_ahead.h"
 
 namespace onnxport::quantization {
 namespace {
@@ -74,7 +75,10 @@ void store_scales(std::span<const float> values, DataType type, std::span<std::b
 
 struct BlockwiseWeight::State {
   State(TensorSource source, const WeightSettings& weight_settings)
-      : settings(weight_settings), type(source.data_type), weight(cast(std::move(source), DataType::Float32)) {
+      : settings(weight_settings),
+        type(source.data_type),
+        mapped(source.file ? source.bytes : std::span<const std::byte>{}),
+        weight(cast(std::move(source), DataType::Float32)) {
     const bool is_rows = settings.layout == WeightLayout::Rows;
     vectors = weight.shape[is_rows ? 0 : 1];
     vector_size = weight.shape[is_rows ? 1 : 0];
@@ -188,7 +192,9 @@ struct BlockwiseWeight::State {
 
   WeightSettings settings;
   DataType type;
-  TensorSource weight;  ///< as Float32
+  std::span<const std::byte> mapped;  ///< the weight in its file, which `weight` keeps
+  std::weak_ptr<const State> next;    ///< the weight that will be read after this one
+  TensorSource weight;                ///< as Float32
   std::int64_t vectors = 0;
   std::int64_t vector_size = 0;
   std::int64_t blocks = 0;  ///< of a vector
@@ -205,6 +211,9 @@ std::shared_ptr<Found> BlockwiseWeight::State::begin_finding() {
   const std::scoped_lock lock(mutex);
   if (is_found) return nullptr;
   if (!found) {
+    // The next one as well: the kernel reads it while the processors are at this one.
+    read_ahead(mapped);
+    if (const std::shared_ptr<const State> after = next.lock()) read_ahead(after->mapped);
     found = std::make_shared<Found>(vectors * blocks, !settings.block.is_symmetric);
     found->missing = vectors * blocks;
     found->unread = vectors * blocks * (settings.block.is_symmetric ? 1 : 2);
@@ -303,6 +312,8 @@ void BlockwiseWeight::State::write_zero_points(std::int64_t first, std::span<std
 
 BlockwiseWeight::BlockwiseWeight(TensorSource weight, const WeightSettings& settings)
     : state_(std::make_shared<State>(std::move(weight), settings)) {}
+
+void BlockwiseWeight::set_next(const BlockwiseWeight& weight) { state_->next = weight.state_; }
 
 std::int64_t BlockwiseWeight::vectors() const { return state_->vectors; }
 std::int64_t BlockwiseWeight::vector_size() const { return state_->vector_size; }

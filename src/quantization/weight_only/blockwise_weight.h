@@ -37,6 +37,9 @@ class BlockwiseWeight {
   /// `weight` of two dimensions, Float32, Float16 or BFloat16.
   BlockwiseWeight(TensorSource weight, const WeightSettings& settings);
 
+  /// The weight that will be written after this one, to be read from its file meanwhile.
+  void set_next(const BlockwiseWeight& weight);
+
   std::int64_t vectors() const;      ///< N
   std::int64_t vector_size() const;  ///< K
   std::int64_t block_count() const;  ///< blocks of a vector

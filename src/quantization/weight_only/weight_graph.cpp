@@ -323,6 +323,8 @@ std::vector<WeightNode> find_weight_nodes(const onnx::Model& model) {
 QuantizedGraph quantize_graph(onnx::Model& model, const WeightQuantizationConfig& config) {
   check_not_quantized(model);
   QuantizedGraph result = ModelQuantizer(config, model).run(model.graph);
+  for (std::size_t i = 1; i < result.weights.size(); ++i)
+    result.weights[i - 1].quantized.set_next(result.weights[i].quantized);
   if (!result.weights.empty()) model.opset_imports.try_emplace(kMicrosoft, 1);
   return result;
 }
