@@ -9,7 +9,7 @@
 set -euo pipefail
 
 readonly requirements=(torch==2.15.0 transformers==4.57.6 'optimum-onnx[onnxruntime]==0.1.0' sentence-transformers==5.7.0
-  tokenizers==0.22.2 tiktoken rs-bpe blingfire numpy)
+  tokenizers==0.22.2 onnx_ir tiktoken rs-bpe blingfire numpy)
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${1:-$root/build}

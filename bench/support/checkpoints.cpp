@@ -22,6 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t positions = 512;
+constexpr std::int64_t gpt2_positions = 1024;
 constexpr std::int64_t token_types = 2;
 constexpr std::int64_t labels = 2;
 
@@ -83,6 +84,10 @@ class Tensors {
     matrix(scope, out, in);
     tensors_.emplace(scope + ".bias", constant({out}, 0.0F));
   }
+  void conv1d(const std::string& scope, std::int64_t in, std::int64_t out) {
+    matrix(scope, in, out);
+    tensors_.emplace(scope + ".bias", constant({out}, 0.0F));
+  }
   void layer_norm(const std::string& scope, std::int64_t width) {
     tensors_.emplace(scope + ".weight", constant({width}, 1.0F));
     tensors_.emplace(scope + ".bias", constant({width}, 0.0F));
@@ -99,7 +104,7 @@ class Tensors {
   std::map<std::string, TensorSource, std::less<>> tensors_;
 };
 
-Tensors bert_tensors(const EncoderSize& size) {
+Tensors bert_tensors(const ModelSize& size) {
   Tensors tensors;
   tensors.embedding("bert.embeddings.word_embeddings", size.vocabulary, size.hidden);
   tensors.embedding("bert.embeddings.position_embeddings", positions, size.hidden);
@@ -120,7 +125,7 @@ Tensors bert_tensors(const EncoderSize& size) {
   return tensors;
 }
 
-Tensors distilbert_tensors(const EncoderSize& size) {
+Tensors distilbert_tensors(const ModelSize& size) {
   Tensors tensors;
   tensors.embedding("distilbert.embeddings.word_embeddings", size.vocabulary, size.hidden);
   tensors.embedding("distilbert.embeddings.position_embeddings", positions, size.hidden);
@@ -138,9 +143,27 @@ Tensors distilbert_tensors(const EncoderSize& size) {
   return tensors;
 }
 
+/// The layers' matrices are [in, out], as those of transformers' Conv1D.
+Tensors gpt2_tensors(const ModelSize& size) {
+  Tensors tensors;
+  tensors.embedding("transformer.wte", size.vocabulary, size.hidden);
+  tensors.embedding("transformer.wpe", gpt2_positions, size.hidden);
+  for (std::int64_t i = 0; i < size.layers; ++i) {
+    const std::string layer = "transformer.h." + std::to_string(i);
+    tensors.layer_norm(layer + ".ln_1", size.hidden);
+    tensors.conv1d(layer + ".attn.c_attn", size.hidden, 3 * size.hidden);
+    tensors.conv1d(layer + ".attn.c_proj", size.hidden, size.hidden);
+    tensors.layer_norm(layer + ".ln_2", size.hidden);
+    tensors.conv1d(layer + ".mlp.c_fc", size.hidden, size.feed_forward);
+    tensors.conv1d(layer + ".mlp.c_proj", size.feed_forward, size.hidden);
+  }
+  tensors.layer_norm("transformer.ln_f", size.hidden);
+  return tensors;
+}
+
 // ---- config.json ----------------------------------------------------------------------------------------------------
 
-Json common_config(const char* architecture, const char* model_type, const EncoderSize& size) {
+Json common_config(const char* architecture, const char* model_type, const ModelSize& size) {
   Json config;
   config.set("architectures", Json::Array{architecture});
   config.set("model_type", model_type);
@@ -153,7 +176,7 @@ Json common_config(const char* architecture, const char* model_type, const Encod
   return config;
 }
 
-Json bert_config(const EncoderSize& size) {
+Json bert_config(const ModelSize& size) {
   Json config = common_config("BertForSequenceClassification", "bert", size);
   config.set("hidden_size", size.hidden);
   config.set("num_hidden_layers", size.layers);
@@ -166,7 +189,7 @@ Json bert_config(const EncoderSize& size) {
   return config;
 }
 
-Json distilbert_config(const EncoderSize& size) {
+Json distilbert_config(const ModelSize& size) {
   Json config = common_config("DistilBertForQuestionAnswering", "distilbert", size);
   config.set("dim", size.hidden);
   config.set("n_layers", size.layers);
@@ -175,6 +198,35 @@ Json distilbert_config(const EncoderSize& size) {
   config.set("activation", "gelu");
   config.set("sinusoidal_pos_embds", false);
   return config;
+}
+
+Json gpt2_config(const ModelSize& size) {
+  Json config;
+  config.set("architectures", Json::Array{"GPT2LMHeadModel"});
+  config.set("model_type", "gpt2");
+  config.set("dtype", "float32");
+  config.set("n_embd", size.hidden);
+  config.set("n_layer", size.layers);
+  config.set("n_head", size.heads);
+  config.set("n_inner", size.feed_forward);
+  config.set("n_positions", gpt2_positions);
+  config.set("vocab_size", size.vocabulary);
+  config.set("bos_token_id", size.vocabulary - 1);
+  config.set("eos_token_id", size.vocabulary - 1);
+  config.set("transformers_version", "4.57.6");
+  return config;
+}
+
+struct Maker {
+  Json (*config)(const ModelSize& size);
+  Tensors (*tensors)(const ModelSize& size);
+};
+
+const std::map<Family, Maker>& makers() {
+  static const std::map<Family, Maker> all{{Family::Bert, {bert_config, bert_tensors}},
+                                           {Family::DistilBert, {distilbert_config, distilbert_tensors}},
+                                           {Family::Gpt2, {gpt2_config, gpt2_tensors}}};
+  return all;
 }
 
 // ---- Files ----------------------------------------------------------------------------------------------------------
@@ -205,6 +257,24 @@ bool is_made(const fs::path& directory, const std::string& config) {
 
 }  // namespace
 
+const CheckpointDescription& gpt2() {
+  static const CheckpointDescription description{
+      .name = "gpt2",
+      .family = Family::Gpt2,
+      .task = "text-generation-with-past",
+      .size = {.hidden = 768, .layers = 12, .heads = 12, .feed_forward = 3072, .vocabulary = 50257}};
+  return description;
+}
+
+const CheckpointDescription& gpt2_1b() {
+  static const CheckpointDescription description{
+      .name = "gpt2-1b",
+      .family = Family::Gpt2,
+      .task = "text-generation-with-past",
+      .size = {.hidden = 2048, .layers = 20, .heads = 32, .feed_forward = 8192, .vocabulary = 50257}};
+  return description;
+}
+
 std::span<const CheckpointDescription> checkpoint_descriptions() { return descriptions(); }
 const CheckpointDescription& distilbert_base() { return descriptions()[0]; }
 const CheckpointDescription& bert_base() { return descriptions()[1]; }
@@ -212,14 +282,13 @@ const CheckpointDescription& bert_1b() { return descriptions()[2]; }
 
 fs::path make_checkpoint(const CheckpointDescription& description) {
   const fs::path directory = data_directory() / description.name;
-  const bool is_bert = description.family == Family::Bert;
-  const std::string config =
-      dump_json(is_bert ? bert_config(description.size) : distilbert_config(description.size), 2) + "\n";
+  const Maker& maker = makers().at(description.family);
+  const std::string config = dump_json(maker.config(description.size), 2) + "\n";
   if (is_made(directory, config)) return directory;
 
   fs::create_directories(directory);
   fs::remove(directory / "config.json");
-  const Tensors tensors = is_bert ? bert_tensors(description.size) : distilbert_tensors(description.size);
+  const Tensors tensors = maker.tensors(description.size);
   write_safetensors(weights_file(directory), tensors.all(), {{"format", "pt"}});
   std::ofstream file(directory / "config.json");
   file << config;

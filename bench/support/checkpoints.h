@@ -8,8 +8,8 @@
 /// Checkpoints with random weights at real dimensions: what an export costs does not depend on the values.
 namespace onnxport::bench {
 
-/// The shape of an encoder; both families that are measured have it.
-struct EncoderSize {
+/// The shape of a model; all families that are measured have it.
+struct ModelSize {
   std::int64_t hidden = 768;
   std::int64_t layers = 12;
   std::int64_t heads = 12;
@@ -17,13 +17,13 @@ struct EncoderSize {
   std::int64_t vocabulary = 30522;
 };
 
-enum class Family { Bert, DistilBert };
+enum class Family { Bert, DistilBert, Gpt2 };
 
 struct CheckpointDescription {
   std::string name;  ///< of its directory, and in tables
   Family family = Family::Bert;
   std::string task;
-  EncoderSize size{};
+  ModelSize size{};
 };
 
 /// distilbert-base with a question-answering head (265 MB), bert-base with a classifier (438 MB), and the latter at
@@ -32,6 +32,9 @@ std::span<const CheckpointDescription> checkpoint_descriptions();
 const CheckpointDescription& distilbert_base();
 const CheckpointDescription& bert_base();
 const CheckpointDescription& bert_1b();
+/// Decoders, which are no part of the list: GPT-2 (500 MB), and the same at 1.1 billion parameters (4.4 GB).
+const CheckpointDescription& gpt2();
+const CheckpointDescription& gpt2_1b();
 
 /// Makes a checkpoint as save_pretrained would, unless an earlier run left it; its weights are never in memory as a
 /// whole. Returns its directory.

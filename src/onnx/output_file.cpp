@@ -23,8 +23,9 @@ namespace {
 constexpr std::uint64_t kPortion = std::uint64_t{64} << 20;
 /// All buffers for computed elements together.
 constexpr std::uint64_t kComputeBuffers = std::uint64_t{32} << 20;
-/// The least that a thread computes and writes at once.
-constexpr std::uint64_t kComputeGrain = std::uint64_t{1} << 20;
+/// The least that a thread computes and writes at once. In elements, not bytes: a byte of integers costs as many weights
+/// to compute as a float or more.
+constexpr std::int64_t kComputeGrain = std::int64_t{1} << 18;
 constexpr std::size_t kCopyBuffer = std::size_t{2} << 20;
 constexpr std::uint64_t kPage = 4096;
 
@@ -181,11 +182,10 @@ void OutputFile::copy_through_buffer(const MappedFile& file, std::uint64_t offse
 void OutputFile::write_computed(const TensorSource& source) {
   const std::uint64_t element = size_of(source.data_type);
   const auto batch = static_cast<std::int64_t>(kComputeBuffers / element);
-  const auto grain = static_cast<std::int64_t>(kComputeGrain / element);
   const std::int64_t count = source.element_count();
   for (std::int64_t first = 0; first < count; first += batch) {
     const std::int64_t size = std::min(batch, count - first);
-    parallel_for(size, grain, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(size, kComputeGrain, [&](std::int64_t begin, std::int64_t end) {
       const std::size_t bytes = static_cast<std::size_t>(end - begin) * element;
       const auto buffer = std::make_unique_for_overwrite<std::byte[]>(bytes);
       read_elements(source, first + begin, {buffer.get(), bytes});
