@@ -46,7 +46,8 @@ std::vector<ModelFile> peer_files(const std::string& checkpoint) {
   const fs::path directory = peers_directory() / checkpoint;
   std::vector<ModelFile> files{{"Optimum", directory / "plain" / "model.onnx"},
                                {"Optimum -O2", directory / "O2" / "model_optimized.onnx"},
-                               {"Optimum -O3", directory / "O3" / "model_optimized.onnx"}};
+                               {"Optimum -O3", directory / "O3" / "model_optimized.onnx"},
+                               {"Optimum int8", directory / "int8" / "model_quantized.onnx"}};
   std::erase_if(files, [](const ModelFile& file) { return !fs::exists(file.path); });
   return files;
 }
@@ -60,6 +61,15 @@ ModelFile own_file(const CheckpointDescription& description, const std::string& 
   return {level.empty() ? "onnxport" : "onnxport -" + level, output / "model.onnx"};
 }
 
+/// The plain export in 8-bit integers, for the processors that the peer's is made for.
+ModelFile own_int8_file(const ModelFile& plain) {
+  const fs::path output = plain.path.parent_path().string() + "-int8";
+  fs::remove_all(output);
+  run({program().string(), "onnxruntime", "quantize", "--avx2", "--quiet", "--onnx_model",
+       plain.path.parent_path().string(), "-o", output.string()});
+  return {"onnxport int8", output / "model_quantized.onnx"};
+}
+
 /// Which file is set against which.
 struct Comparison {
   std::string_view own;
@@ -67,7 +77,8 @@ struct Comparison {
 };
 constexpr Comparison comparisons[] = {{"onnxport", "Optimum"},         {"onnxport", "Optimum -O2"},
                                       {"onnxport", "Optimum -O3"},     {"onnxport -O2", "onnxport"},
-                                      {"onnxport -O2", "Optimum -O2"}, {"onnxport -O3", "Optimum -O3"}};
+                                      {"onnxport -O2", "Optimum -O2"}, {"onnxport -O3", "Optimum -O3"},
+                                      {"onnxport int8", "onnxport"},   {"onnxport int8", "Optimum int8"}};
 
 /// Token ids anywhere in the vocabulary, no padding: what the ids are does not change the work.
 NamedArrays make_inputs(const Session& session, const InputSize& size) {
@@ -155,6 +166,7 @@ void measure_threads(const std::vector<ModelFile>& files, int threads, Table& ta
 void measure(const CheckpointDescription& description) {
   std::vector<ModelFile> files;
   for (const char* level : {"", "O2", "O3"}) files.push_back(own_file(description, level));
+  files.push_back(own_int8_file(files.front()));
   std::vector<ModelFile> peers = peer_files(description.name);
   Table table(
       fmt::format("Inference: {}, ONNX Runtime {}, batch size x length", description.name, onnxruntime_version()));

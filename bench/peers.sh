@@ -1,6 +1,6 @@
 #!/bin/bash
 # Makes what the benchmarks compare with: Optimum in a Python environment of its own, and its exports of the benchmarks'
-# encoders: plain, and optimized with -O2 and -O3.
+# encoders: plain, optimized with -O2 and -O3, and quantized with --avx2.
 #
 #   bench/peers.sh [BUILD]      BUILD is the build tree, build by default; `make bench` must have built it
 #
@@ -41,6 +41,7 @@ make_directory() {
 
 export_plain() { "$venv/bin/optimum-cli" export onnx --model "$1" --task "$2" "$3"; }
 optimize() { "$venv/bin/optimum-cli" onnxruntime optimize "$1" --onnx_model "$2" --output "$3"; }
+quantize() { "$venv/bin/optimum-cli" onnxruntime quantize --avx2 --onnx_model "$1" --output "$2"; }
 
 make_exports() {
   local name=$1 task=$2
@@ -51,6 +52,7 @@ make_exports() {
   for level in O2 O3; do
     make_directory "$directory/$level" optimize "-$level" "$directory/plain"
   done
+  make_directory "$directory/int8" quantize "$directory/plain"
 }
 
 [ -x "$build/bench/export" ] || fail "$build/bench/export is missing: run make bench BENCH=startup first"
