@@ -16,6 +16,7 @@ namespace onnxport {
 enum class WeightAlgorithm {
   RoundToNearest,  ///< DefaultWeightOnlyQuantConfig of onnxruntime.quantization, bit for bit
   KQuant,          ///< KQuantWeightOnlyQuantConfig: searches each block for the scale with the least weighted error
+  HalfQuadratic,   ///< HQQWeightOnlyQuantConfig (Badri and Shaji, 2023): zero points that are no integers, solved for
   KQuantMixed,  ///< KQuant, 8 bits for value and down projections of some layers and the head; see k_quant_mixed_bits
 };
 

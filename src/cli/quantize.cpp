@@ -45,7 +45,8 @@ const std::map<std::string, WeightType>& weight_types() {
 const std::map<std::string, WeightAlgorithm>& algorithms() {
   static const std::map<std::string, WeightAlgorithm> names = {{"rtn", WeightAlgorithm::RoundToNearest},
                                                                {"k_quant", WeightAlgorithm::KQuant},
-                                                               {"k_quant_mixed", WeightAlgorithm::KQuantMixed}};
+                                                               {"k_quant_mixed", WeightAlgorithm::KQuantMixed},
+                                                               {"hqq", WeightAlgorithm::HalfQuadratic}};
   return names;
 }
 
@@ -88,10 +89,11 @@ std::vector<OptionGroup> option_groups(const std::shared_ptr<Request>& request) 
          "NAME",
          "rtn rounds to the nearest integer. k_quant searches each block for the scale with the least weighted error, "
          "always with zero points; k_quant_mixed also gives 8 bits to value and down projections of some layers and to "
-         "the head, as onnxruntime-genai does.",
+         "the head, as onnxruntime-genai does. hqq solves for zero points that need not be integers (half-quadratic "
+         "quantization); it takes the longest.",
          "rtn",
          [&config](const std::string& name) { config.algorithm = algorithms().at(name); },
-         {"rtn", "k_quant", "k_quant_mixed"}},
+         {"rtn", "k_quant", "k_quant_mixed", "hqq"}},
         {"--block-size",
          "N",
          "Weights that share a scale.",

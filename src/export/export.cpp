@@ -8,7 +8,6 @@
 #include <optional>
 #include <set>
 
-#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "architectures/build.h"
@@ -16,6 +15,7 @@
 #include "architectures/sentence_transformers.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/config.h"
+#include "core/mapped_pages.h"
 #include "core/parallel_for.h"
 #include "export/adapt_checkpoint.h"
 #include "export/companion_files.h"
@@ -149,11 +149,8 @@ bool has_not_a_number(const TensorSource& source) {
   return found;
 }
 
-/// Takes the pages of mapped files out of this process. They stay in the system's cache.
-void release_pages(const std::vector<std::shared_ptr<const MappedFile>>& files) {
-  for (const auto& file : files)
-    if (const auto bytes = file->bytes(); !bytes.empty())
-      ::madvise(const_cast<std::byte*>(bytes.data()), bytes.size(), MADV_DONTNEED);
+void release_files(const std::vector<std::shared_ptr<const MappedFile>>& files) {
+  for (const auto& file : files) release_pages(file->bytes());
 }
 
 /// What the checkpoint says, computed without ONNX.
@@ -518,7 +515,7 @@ class Exporter {
     for (const auto& [name, tensor] : checkpoint_.tensors)
       if (has_not_a_number(tensor)) reference.not_a_number += (reference.not_a_number.empty() ? "" : ", ") + name;
     // ONNX Runtime maps the weights that were written; without these, a validation needs the memory once.
-    release_pages(mapped_files());
+    release_files(mapped_files());
     return reference;
   }
 

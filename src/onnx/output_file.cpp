@@ -10,9 +10,9 @@
 #include <utility>
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/mapped_pages.h"
 #include "core/parallel_for.h"
 #include "onnxport/error.h"
 
@@ -23,8 +23,8 @@ namespace {
 constexpr std::uint64_t kPortion = std::uint64_t{64} << 20;
 /// All buffers for computed elements together.
 constexpr std::uint64_t kComputeBuffers = std::uint64_t{32} << 20;
-/// The least that a thread computes and writes at once. In elements, not bytes: a byte of integers costs as many weights
-/// to compute as a float or more.
+/// The least that a thread computes and writes at once. In elements, not bytes: a byte of integers costs as many
+/// weights to compute as a float or more.
 constexpr std::int64_t kComputeGrain = std::int64_t{1} << 18;
 constexpr std::size_t kCopyBuffer = std::size_t{2} << 20;
 constexpr std::uint64_t kPage = 4096;
@@ -34,12 +34,6 @@ constexpr std::uint64_t kPage = 4096;
 bool is_unsupported(int error_number) {
   constexpr std::array kErrors = {EXDEV, EINVAL, ENOSYS, EOPNOTSUPP, EPERM};
   return std::find(kErrors.begin(), kErrors.end(), error_number) != kErrors.end();
-}
-
-/// Takes a file's pages out of this process; they stay in the system's cache, from where the next access gets them.
-void release_pages(const MappedFile& file) {
-  const std::span<const std::byte> bytes = file.bytes();
-  if (!bytes.empty()) ::madvise(const_cast<std::byte*>(bytes.data()), bytes.size(), MADV_DONTNEED);
 }
 
 std::string_view advice(int error_number) {
@@ -191,7 +185,7 @@ void OutputFile::write_computed(const TensorSource& source) {
       read_elements(source, first + begin, {buffer.get(), bytes});
       write_at(position_ + static_cast<std::uint64_t>(begin) * element, {buffer.get(), bytes});
     });
-    for (const auto& file : mapped_files_) release_pages(*file);
+    for (const auto& file : mapped_files_) release_pages(file->bytes());
     advance(static_cast<std::uint64_t>(size) * element);
   }
 }

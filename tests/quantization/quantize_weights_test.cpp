@@ -87,15 +87,21 @@ class Dequantizer {
     std::vector<float> result;
     for (std::int64_t row = 0; row < count; ++row) {
       const std::vector<int> integers = unpack(packed.data<std::uint8_t>() + row * row_bytes, size, bits);
-      std::vector<int> zero_points(static_cast<std::size_t>(blocks), 1 << (bits - 1));
+      std::vector<float> zero_points(static_cast<std::size_t>(blocks), static_cast<float>(1 << (bits - 1)));
       if (has_zero_points) {
         const Array& stored = tensors_.at(node.inputs[3]);
-        zero_points = unpack(stored.data<std::uint8_t>() + row * (stored.element_count() / count), blocks, bits);
+        const std::int64_t first = row * (stored.element_count() / count);
+        if (stored.data_type() == DataType::Float32) {
+          std::copy_n(stored.data<float>() + first, blocks, zero_points.begin());
+        } else {
+          const std::vector<int> unpacked = unpack(stored.data<std::uint8_t>() + first, blocks, bits);
+          zero_points.assign(unpacked.begin(), unpacked.end());
+        }
       }
       for (std::int64_t i = 0; i < size; ++i) {
         const float scale = scales.data<float>()[row * blocks + i / block_size];
-        result.push_back(scale * static_cast<float>(integers[static_cast<std::size_t>(i)] -
-                                                    zero_points[static_cast<std::size_t>(i / block_size)]));
+        result.push_back(scale * (static_cast<float>(integers[static_cast<std::size_t>(i)]) -
+                                  zero_points[static_cast<std::size_t>(i / block_size)]));
       }
     }
     return result;
@@ -182,7 +188,8 @@ struct Setting {
 TEST_F(QuantizeWeightsTest, ModelsComputeWithTheWeightsThatTheIntegersStandFor) {
   const std::vector<Setting> settings = {{8, true, WeightAlgorithm::RoundToNearest, 0.9995},
                                          {4, true, WeightAlgorithm::RoundToNearest, 0.9},
-                                         {4, false, WeightAlgorithm::KQuantMixed, 0.9}};
+                                         {4, false, WeightAlgorithm::KQuantMixed, 0.9},
+                                         {4, false, WeightAlgorithm::HalfQuadratic, 0.9}};
   const std::vector<std::pair<std::string, std::string>> models = {{"bert", "feature-extraction"},
                                                                    {"gpt2", "text-generation-with-past"},
                                                                    {"t5", "text2text-generation"},

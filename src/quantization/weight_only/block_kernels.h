@@ -19,6 +19,9 @@ enum class BlockMethod : std::uint8_t {
   /// search
   /// for the scale and the minimum with the least weighted squared error. Always with zero points.
   KQuant,
+  /// Half-Quadratic Quantization, over a whole weight: half_quadratic.h. Always with zero points, which are no
+  /// integers.
+  HalfQuadratic,
 };
 
 struct BlockSettings {

@@ -4,11 +4,13 @@
 #include <atomic>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "core/float16.h"
-#include "core/read_ahead.h"
+#include "core/mapped_pages.h"
+#include "quantization/weight_only/half_quadratic.h"
 
 namespace onnxport::quantization {
 namespace {
@@ -35,19 +37,44 @@ struct Batch {
   explicit Batch(const BlockSettings& settings, std::int64_t blocks)
       : values(static_cast<std::size_t>(blocks * settings.block_size)),
         packed(static_cast<std::size_t>(blocks * settings.block_size * settings.bits / 8)),
+        reciprocals(static_cast<std::size_t>(blocks)),
         scales(static_cast<std::size_t>(blocks)),
         zero_points(static_cast<std::size_t>(blocks)),
+        given_zero_points(static_cast<std::size_t>(blocks)),
         errors(static_cast<std::size_t>(blocks)) {}
 
+  std::span<const float> values_of(const BlockSettings& settings, std::int64_t blocks) const {
+    return std::span(values).first(static_cast<std::size_t>(blocks * settings.block_size));
+  }
+
   void quantize(const BlockSettings& settings, std::int64_t blocks) {
-    quantize_blocks(settings, std::span(values).first(static_cast<std::size_t>(blocks * settings.block_size)),
+    quantize_blocks(settings, values_of(settings, blocks),
                     {packed.data(), scales.data(), zero_points.data(), errors.data()});
+  }
+
+  /// The blocks are `first`, `first` + `stride`, ... of the weight that was solved.
+  void quantize_with(const BlockSettings& settings, const SolvedScales& solved, std::int64_t blocks, std::int64_t first,
+                     std::int64_t stride) {
+    for (std::int64_t b = 0; b < blocks; ++b) {
+      const auto from = static_cast<std::size_t>(first + b * stride);
+      const auto to = static_cast<std::size_t>(b);
+      reciprocals[to] = solved.reciprocals[from];
+      scales[to] = 1.0F / solved.reciprocals[from];
+      given_zero_points[to] = solved.zero_points[from];
+    }
+    const auto count = static_cast<std::size_t>(blocks);
+    quantize_blocks_with(settings, values_of(settings, blocks),
+                         {std::span(reciprocals).first(count), std::span(scales).first(count),
+                          std::span(given_zero_points).first(count)},
+                         packed.data(), errors.data());
   }
 
   std::vector<float> values;
   std::vector<std::uint8_t> packed;
+  std::vector<float> reciprocals;
   std::vector<float> scales;
   std::vector<std::uint8_t> zero_points;
+  std::vector<float> given_zero_points;
   std::vector<BlockError> errors;
 };
 
@@ -85,21 +112,47 @@ struct BlockwiseWeight::State {
     blocks = divide_up(vector_size, settings.block.block_size);
     block_bytes = settings.block.block_size * settings.block.bits / 8;
     vector_bytes = settings.is_padded ? blocks * block_bytes : divide_up(vector_size * settings.block.bits, 8);
+    if (settings.block.method != BlockMethod::HalfQuadratic) return;
+    solved = solve_half_quadratic(
+        settings.block, vectors * blocks, [this](std::int64_t first, std::int64_t last, const UseBlock& use) {
+          read_blocks(first, last, [&](Batch& batch, std::int64_t count, std::int64_t index, std::int64_t stride) {
+            const auto size = static_cast<std::size_t>(settings.block.block_size);
+            for (std::int64_t b = 0; b < count; ++b, index += stride)
+              if (index >= first && index < last)
+                use(index, std::span(batch.values).subspan(static_cast<std::size_t>(b) * size, size));
+          });
+        });
+    release_pages(mapped);
   }
 
   /// Quantizes blocks [first, last), counted over all vectors, and gives them to
   /// use(block, packed bytes, scale, zero point, error), in any order.
   template <typename Use>
   void quantize(std::int64_t first, std::int64_t last, const Use& use) const {
+    read_blocks(first, last, [&](Batch& batch, std::int64_t count, std::int64_t index, std::int64_t stride) {
+      if (solved) {
+        batch.quantize_with(settings.block, *solved, count, index, stride);
+      } else {
+        batch.quantize(settings.block, count);
+      }
+      for (std::int64_t b = 0; b < count; ++b, index += stride)
+        if (index >= first && index < last) hand_over(batch, b, index, use);
+    });
+  }
+
+  /// Reads blocks [first, last), and perhaps some beside them, and gives them to use(batch, count, index, stride): the
+  /// batch holds the values of the blocks index, index + stride, ...
+  template <typename Use>
+  void read_blocks(std::int64_t first, std::int64_t last, const Use& use) const {
     if (settings.layout == WeightLayout::Rows) {
-      quantize_rows(first, last, use);
+      read_rows(first, last, use);
     } else {
-      quantize_columns(first, last, use);
+      read_columns(first, last, use);
     }
   }
 
   template <typename Use>
-  void quantize_rows(std::int64_t first, std::int64_t last, const Use& use) const {
+  void read_rows(std::int64_t first, std::int64_t last, const Use& use) const {
     const std::int64_t size = settings.block.block_size;
     Batch batch(settings.block, std::max<std::int64_t>(kRun / size, 1));
     const auto capacity = static_cast<std::int64_t>(batch.scales.size());
@@ -110,15 +163,14 @@ struct BlockwiseWeight::State {
       const std::int64_t elements = std::min(count * size, vector_size - block * size);
       read(vector * vector_size + block * size, std::span(batch.values).first(static_cast<std::size_t>(elements)));
       std::fill(batch.values.begin() + elements, batch.values.begin() + count * size, 0.0F);
-      batch.quantize(settings.block, count);
-      for (std::int64_t b = 0; b < count; ++b) hand_over(batch, b, first + b, use);
+      use(batch, count, first, std::int64_t{1});
       first += count;
     }
   }
 
   /// Blocks of neighbouring vectors at once, since those lie beside each other.
   template <typename Use>
-  void quantize_columns(std::int64_t first, std::int64_t last, const Use& use) const {
+  void read_columns(std::int64_t first, std::int64_t last, const Use& use) const {
     const std::int64_t size = settings.block.block_size;
     const std::int64_t first_vector = first / blocks;
     const std::int64_t last_vector = divide_up(last, blocks);
@@ -133,11 +185,7 @@ struct BlockwiseWeight::State {
           read((block * size + row) * vectors + vector,
                std::span(rows).subspan(static_cast<std::size_t>(row * width), static_cast<std::size_t>(width)));
         transpose_into(rows.data(), height, width, size, batch.values.data());
-        batch.quantize(settings.block, width);
-        for (std::int64_t column = 0; column < width; ++column) {
-          const std::int64_t index = (vector + column) * blocks + block;
-          if (index >= first && index < last) hand_over(batch, column, index, use);
-        }
+        use(batch, width, vector * blocks + block, blocks);
       }
     }
   }
@@ -204,6 +252,7 @@ struct BlockwiseWeight::State {
   std::mutex mutex;
   std::shared_ptr<Found> found;  ///< while integers are written, and until scales and zero points are
   bool is_found = false;         ///< once and for all: a second reading leaves `found` and `error` alone
+  std::optional<SolvedScales> solved;
   WeightError error;
 };
 
@@ -216,7 +265,8 @@ std::shared_ptr<Found> BlockwiseWeight::State::begin_finding() {
     if (const std::shared_ptr<const State> after = next.lock()) read_ahead(after->mapped);
     found = std::make_shared<Found>(vectors * blocks, !settings.block.is_symmetric);
     found->missing = vectors * blocks;
-    found->unread = vectors * blocks * (settings.block.is_symmetric ? 1 : 2);
+    // Zero points that were solved are not among what is found.
+    found->unread = vectors * blocks * (settings.block.is_symmetric || solved ? 1 : 2);
   }
   return found;
 }
@@ -340,6 +390,16 @@ TensorSource BlockwiseWeight::scales() const {
 
 TensorSource BlockwiseWeight::zero_points() const {
   TensorSource source;
+  if (state_->solved) {
+    source.data_type = state_->type;
+    source.shape = {state_->vectors, state_->blocks};
+    source.compute = [state = state_](std::int64_t first, std::span<std::byte> out) {
+      store_scales(std::span(state->solved->zero_points)
+                       .subspan(static_cast<std::size_t>(first), out.size() / size_of(state->type)),
+                   state->type, out);
+    };
+    return source;
+  }
   source.data_type = DataType::UInt8;
   source.shape = {state_->vectors, divide_up(state_->blocks * state_->settings.block.bits, 8)};
   source.compute = [state = state_](std::int64_t first, std::span<std::byte> out) {

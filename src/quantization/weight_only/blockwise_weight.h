@@ -34,7 +34,7 @@ struct WeightError {
 /// in another order they are computed from the weight again.)
 class BlockwiseWeight {
  public:
-  /// `weight` of two dimensions, Float32, Float16 or BFloat16.
+  /// `weight` of two dimensions, Float32, Float16 or BFloat16. Reads it, several times, for HalfQuadratic only.
   BlockwiseWeight(TensorSource weight, const WeightSettings& settings);
 
   /// The weight that will be written after this one, to be read from its file meanwhile.
@@ -49,7 +49,8 @@ class BlockwiseWeight {
   TensorSource packed() const;
   /// [N, blocks] in the type of the weight.
   TensorSource scales() const;
-  /// UInt8 [N, blocks * bits / 8], packed as the integers are. Empty bytes for symmetric quantization never asked for.
+  /// UInt8 [N, blocks * bits / 8], packed as the integers are; [N, blocks] in the type of the weight for HalfQuadratic.
+  /// Not asked for where quantization is symmetric.
   TensorSource zero_points() const;
 
   /// What packed() has done to the weight; complete when all of it was read once.

@@ -84,8 +84,13 @@ struct WeightNames {
 
 class ModelQuantizer {
  public:
-  ModelQuantizer(const WeightQuantizationConfig& config, const onnx::Model& model) : config_(config) {
-    for (const WeightNode& node : find_weight_nodes(model))
+  using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
+
+  ModelQuantizer(const WeightQuantizationConfig& config, const onnx::Model& model, const Progress& progress)
+      : config_(config), progress_(progress) {
+    const std::vector<WeightNode> nodes = find_weight_nodes(model);
+    weight_nodes_ = nodes.size();
+    for (const WeightNode& node : nodes)
       if (node.op_type == "Gemm" && node.layout == WeightLayout::Rows && is_chosen(node.node, node.op_type))
         multiplied_rows_[node.weight].insert(bits_of(node.node, node.weight));
   }
@@ -207,6 +212,8 @@ class ModelQuantizer {
     if (std::string reason = refuse(weight); !reason.empty()) return reason;
     const std::int64_t axis = onnx::integer_attribute(node, "axis", 0);
     if (axis != 0 && axis != -2) return "it gathers along axis " + std::to_string(axis) + ", not 0";
+    if (config_.algorithm == WeightAlgorithm::HalfQuadratic)
+      return "the algorithm's zero points are no integers, and GatherBlockQuantized takes no others";
     const std::string name = display_name(node);
     const int bits = bits_of(name, node.inputs[0]);
     if (weight.shape[1] * bits % 8 != 0) return "rows of " + std::to_string(weight.shape[1]) + " fill no whole bytes";
@@ -263,7 +270,8 @@ class ModelQuantizer {
     if (config_.algorithm == WeightAlgorithm::RoundToNearest) {
       settings.method = is_gather ? BlockMethod::RoundToNearestGather : BlockMethod::RoundToNearest;
     } else {
-      settings.method = BlockMethod::KQuant;
+      settings.method =
+          config_.algorithm == WeightAlgorithm::HalfQuadratic ? BlockMethod::HalfQuadratic : BlockMethod::KQuant;
       settings.is_symmetric = false;
     }
     return settings;
@@ -284,12 +292,15 @@ class ModelQuantizer {
       if (!settings.block.is_symmetric)
         names.zero_points = home.add_initializer(weight + "_zero_points", quantized.zero_points());
       result_.weights.push_back({weight, {}, source.shape, source.byte_size(), quantized});
+      if (progress_) progress_(result_.weights.size(), weight_nodes_);
     }
     result_.weights[names.entry].nodes.push_back(node);
     return names;
   }
 
   const WeightQuantizationConfig& config_;
+  const Progress& progress_;
+  std::size_t weight_nodes_ = 0;
   /// Weights that Gemm nodes use as rows, with the bits that they want.
   std::map<std::string, std::set<int>> multiplied_rows_;
   std::map<std::tuple<int, std::string, WeightLayout, int, bool>, WeightNames> names_;
@@ -320,9 +331,10 @@ std::vector<WeightNode> find_weight_nodes(const onnx::Model& model) {
   return nodes;
 }
 
-QuantizedGraph quantize_graph(onnx::Model& model, const WeightQuantizationConfig& config) {
+QuantizedGraph quantize_graph(onnx::Model& model, const WeightQuantizationConfig& config,
+                              const std::function<void(std::uint64_t done, std::uint64_t total)>& progress) {
   check_not_quantized(model);
-  QuantizedGraph result = ModelQuantizer(config, model).run(model.graph);
+  QuantizedGraph result = ModelQuantizer(config, model, progress).run(model.graph);
   for (std::size_t i = 1; i < result.weights.size(); ++i)
     result.weights[i - 1].quantized.set_next(result.weights[i].quantized);
   if (!result.weights.empty()) model.opset_imports.try_emplace(kMicrosoft, 1);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -42,8 +43,10 @@ struct QuantizedGraph {
 };
 
 /// Replaces MatMul, Gemm and Gather nodes of constant weights by MatMulNBits and GatherBlockQuantized. `config` is
-/// valid and its patterns were resolved by resolve_bits. Throws Error(InvalidModel) if the model is quantized already.
-QuantizedGraph quantize_graph(onnx::Model& model, const WeightQuantizationConfig& config);
+/// valid and its patterns were resolved by resolve_bits. `progress` hears of each weight: HalfQuadratic solves here,
+/// the others compute when the model is written. Throws Error(InvalidModel) if the model is quantized already.
+QuantizedGraph quantize_graph(onnx::Model& model, const WeightQuantizationConfig& config,
+                              const std::function<void(std::uint64_t done, std::uint64_t total)>& progress = {});
 
 /// Whether the name matches a pattern in which * stands for any characters.
 bool matches_pattern(std::string_view name, std::string_view pattern);

@@ -167,7 +167,11 @@ class WeightQuantizer {
   void edit(onnx::Model& model, const fs::path& file) {
     quantization::QuantizedGraph graph = [&] {
       try {
-        return quantization::quantize_graph(model, config_);
+        return quantization::quantize_graph(model, config_, [&](std::uint64_t done, std::uint64_t total) {
+          // What is computed when it is written is as good as done here.
+          if (options_.progress && config_.algorithm == WeightAlgorithm::HalfQuadratic)
+            options_.progress("Quantizing " + file.filename().string(), done, total);
+        });
       } catch (const Error& error) {
         throw Error(error.kind(), file.string() + ": " + error.what());
       }

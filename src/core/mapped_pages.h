@@ -9,4 +9,7 @@ namespace onnxport {
 /// by page faults waits for each piece, and strides defeat the kernel's own guess. Does nothing for other memory.
 void read_ahead(std::span<const std::byte> mapped);
 
+/// Takes pages out of this process. They stay in the system's cache, from where the next access gets them.
+void release_pages(std::span<const std::byte> mapped);
+
 }  // namespace onnxport
