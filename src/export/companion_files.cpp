@@ -20,12 +20,6 @@ constexpr const char* modules_json = "modules.json";
   throw Error(ErrorKind::OutputFailed, "cannot write " + path.string() + ": " + std::string(reason));
 }
 
-void write_json(const Json& json, const fs::path& to) {
-  std::ofstream file(to, std::ios::binary);
-  file << dump_json(json, 2) << "\n";
-  if (!file.flush()) fail(to, "the disk is full or the directory read-only");
-}
-
 void copy_companion(const fs::path& from, const fs::path& to) {
   std::error_code error;
   fs::create_directories(to.parent_path(), error);
@@ -56,7 +50,7 @@ void copy_companions(const fs::path& from, const fs::path& to, std::vector<fs::p
 void write_modules_json(const fs::path& from, const fs::path& to, std::vector<fs::path>& written) {
   Json modules = parse_json(read_text_file(from / modules_json), (from / modules_json).string());
   modules.array().front().set("path", "");
-  write_json(modules, to / modules_json);
+  write_json_file(modules, to / modules_json);
   written.emplace_back(modules_json);
 }
 
@@ -82,12 +76,18 @@ void copy_modules(const fs::path& from, const fs::path& to, std::vector<fs::path
 
 std::vector<fs::path> write_companion_files(const fs::path& from, const Json& config, const fs::path& to) {
   std::vector<fs::path> written{"config.json"};
-  write_json(config, to / "config.json");
+  write_json_file(config, to / "config.json");
   for (const fs::path& source : sources(from)) copy_companions(source, to, written);
   copy_modules(from, to, written);
   std::sort(written.begin() + 1, written.end());
   written.erase(std::unique(written.begin() + 1, written.end()), written.end());
   return written;
+}
+
+void write_json_file(const Json& json, const fs::path& path) {
+  std::ofstream file(path, std::ios::binary);
+  file << dump_json(json, 2) << "\n";
+  if (!file.flush()) fail(path, "the disk is full or the directory read-only");
 }
 
 }  // namespace onnxport

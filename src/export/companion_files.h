@@ -14,4 +14,7 @@ namespace onnxport {
 std::vector<std::filesystem::path> write_companion_files(const std::filesystem::path& from, const Json& config,
                                                          const std::filesystem::path& to);
 
+/// Indented, as the Python libraries write their configurations. Throws Error(OutputFailed).
+void write_json_file(const Json& json, const std::filesystem::path& path);
+
 }  // namespace onnxport

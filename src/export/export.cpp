@@ -19,6 +19,7 @@
 #include "core/parallel_for.h"
 #include "export/adapt_checkpoint.h"
 #include "export/companion_files.h"
+#include "export/ort_config.h"
 #include "export/stream_weights.h"
 #include "hub/weight_stream.h"
 #include "onnx/lowering.h"
@@ -27,6 +28,7 @@
 #include "onnx/writer.h"
 #include "onnxport/error.h"
 #include "onnxport/exporter.h"
+#include "onnxport/optimizer.h"
 #include "tasks/tasks.h"
 #include "validation/merged_cases.h"
 #include "validation/validate.h"
@@ -64,31 +66,19 @@ const FloatFormat& float_format(const std::string& name) {
   throw Error(ErrorKind::InvalidArgument, "dtype \"" + name + "\" is not one of fp32, fp16, bf16");
 }
 
-/// What --optimize asks for, as Optimum's AutoOptimizationConfig has it.
-struct OptimizationLevel {
-  std::string_view name;
-  bool contrib_operators = false;
-  bool gelu_approximation = false;  ///< differs from the reference by more than rounding
-  bool float16 = false;             ///< inside the model, for GPUs
-};
-constexpr OptimizationLevel optimization_levels[] = {
-    {""},
-    {"O1"},  // constants are folded and equal nodes merged in any case
-    {"O2", true},
-    {"O3", true, true},
-    {"O4", true, true, true},
-};
-
-const OptimizationLevel& optimization_level(const std::string& name) {
-  for (const OptimizationLevel& level : optimization_levels)
-    if (level.name == name) return level;
-  throw Error(ErrorKind::InvalidArgument, "the optimization level \"" + name + "\" is not one of O1, O2, O3, O4");
+/// What --optimize asks for. Constants are folded and equal nodes merged in any case, so that O1 changes nothing.
+OptimizationConfig optimization(const ExportOptions& options) {
+  if (!options.optimize.empty())
+    return AutoOptimizationConfig::with_optimization_level(options.optimize, !options.device.starts_with("cpu"));
+  OptimizationConfig none;
+  none.enable_transformers_specific_optimizations = false;
+  return none;
 }
 
 /// The type of the model's numbers.
-const FloatFormat& float_format(const ExportOptions& options) {
+const FloatFormat& float_format(const ExportOptions& options, const OptimizationConfig& optimization) {
   const FloatFormat& format = float_format(options.dtype);
-  if (!optimization_level(options.optimize).float16) return format;
+  if (!optimization.fp16) return format;
   if (options.device.starts_with("cpu"))
     throw Error(ErrorKind::InvalidArgument,
                 "--optimize O4 makes a float16 model for GPUs, which is slow on processors: add --device cuda, or take "
@@ -98,9 +88,9 @@ const FloatFormat& float_format(const ExportOptions& options) {
   return float_format("fp16");
 }
 
-double default_atol(const FloatFormat& format, const OptimizationLevel& level) {
+double default_atol(const FloatFormat& format, const OptimizationConfig& optimization) {
   constexpr double approximate = 1e-2;
-  return level.gelu_approximation ? std::max(format.atol, approximate) : format.atol;
+  return optimization.enable_gelu_approximation ? std::max(format.atol, approximate) : format.atol;
 }
 
 Framework framework_named(const std::string& name) {
@@ -178,12 +168,12 @@ class Exporter {
  public:
   explicit Exporter(const ExportOptions& options)
       : options_(options),
-        level_(optimization_level(options.optimize)),
-        format_(float_format(options)),
+        optimization_(optimization(options)),
+        format_(float_format(options, optimization_)),
         watch_(result_.seconds) {
     const OnnxConfig* config = options.config.get();
     result_.opset = options.opset.value_or(config ? config->default_onnx_opset() : onnx::default_opset);
-    const double atol = default_atol(format_, level_);
+    const double atol = default_atol(format_, optimization_);
     const bool has_own = config && format_.type == DataType::Float32;
     result_.atol = options.atol.value_or(has_own ? config->atol_for_validation() : atol);
   }
@@ -210,6 +200,7 @@ class Exporter {
       write(merged_name, lower_merged(), staged, names);
     }
     if (stream_) finish_stream(staged.path());
+    if (!options_.optimize.empty()) write_ort_config(staged, names);
     watch_.lap("write");
     if (options_.validate && !reference_.valid()) reference_ = std::async([this] { return compute_reference(); });
     if (options_.validate) {
@@ -437,9 +428,9 @@ class Exporter {
   Target target() const {
     return {.opset = result_.opset,
             .data_type = format_.type,
-            .contrib_operators = level_.contrib_operators,
-            .gelu_approximation = level_.gelu_approximation,
-            .keep_io_types = options_.keep_io_types || (level_.float16 && options_.dtype == "fp32")};
+            .contrib_operators = optimization_.enable_transformers_specific_optimizations,
+            .gelu_approximation = optimization_.enable_gelu_approximation,
+            .keep_io_types = options_.keep_io_types || (optimization_.fp16 && options_.dtype == "fp32")};
   }
 
   onnx::Model lower(const BuiltModel& model) const {
@@ -474,7 +465,7 @@ class Exporter {
                         {"submodel", name},
                         {"dtype", std::string(to_string(format_.type))},
                         {"onnxport_version", ONNXPORT_VERSION}};
-    if (!level_.name.empty()) lowered.metadata["optimization"] = level_.name;
+    if (!options_.optimize.empty()) lowered.metadata["optimization"] = options_.optimize;
     if (const auto version = config.optional_string("transformers_version"))
       lowered.metadata["transformers_version"] = *version;
     return lowered;
@@ -499,6 +490,16 @@ class Exporter {
       const fs::path written = path.filename();
       if (std::find(names.begin(), names.end(), written) == names.end()) names.push_back(written);
     }
+  }
+
+  /// What Optimum's optimizer leaves beside its models.
+  void write_ort_config(const onnx::StagedDirectory& staged, std::vector<fs::path>& names) const {
+    OrtConfig config;
+    config.optimization = optimization_.to_json().object();
+    config.use_external_data_format = std::any_of(
+        names.begin(), names.end(), [](const fs::path& name) { return name.string().ends_with(".onnx_data"); });
+    names.emplace_back("ort_config.json");
+    write_json_file(to_json(std::move(config)), staged.path() / names.back());
   }
 
   std::vector<std::shared_ptr<const MappedFile>> mapped_files() const {
@@ -632,7 +633,7 @@ class Exporter {
 
   const ExportOptions& options_;
   fs::path model_;  ///< options_.model, or where the Hub's cache has it
-  const OptimizationLevel& level_;
+  const OptimizationConfig optimization_;
   const FloatFormat& format_;
   ExportResult result_;
   Stopwatch watch_;

@@ -1,7 +1,6 @@
 #include "export/rewrite.h"
 
 #include <algorithm>
-#include <fstream>
 #include <memory>
 #include <set>
 #include <system_error>
@@ -74,12 +73,6 @@ std::uint64_t size_with_data(const onnx::Model& model, const fs::path& file) {
   return size_of_files({files.begin(), files.end()});
 }
 
-void write_document(const Json& document, const fs::path& path) {
-  std::ofstream file(path, std::ios::binary);
-  file << dump_json(document, 2) << "\n";
-  if (!file.flush()) throw Error(ErrorKind::OutputFailed, "cannot write " + path.string() + ": is the disk full?");
-}
-
 class Rewriter {
  public:
   explicit Rewriter(const RewriteOptions& options)
@@ -128,7 +121,7 @@ class Rewriter {
     }
     if (!options_.documents) return;
     for (const auto& [name, document] : options_.documents()) {
-      write_document(document, staged / name);
+      write_json_file(document, staged / name);
       result_.files.push_back(options_.output / name);
     }
   }

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <system_error>
 
+#include "export/companion_files.h"
 #include "export/rewrite.h"
 #include "onnx/staged_directory.h"
 #include "onnxport/error.h"
@@ -226,9 +227,7 @@ class TransformersJsExport {
     Json section = present != nullptr && present->is_object() ? *present : Json(Json::Object{});
     section.set("use_external_data_format", std::move(external));
     config.set("transformers.js_config", std::move(section));
-    std::ofstream out(path, std::ios::binary);
-    out << dump_json(config, 2) << "\n";
-    if (!out.flush()) throw Error(ErrorKind::OutputFailed, "cannot write " + path.string());
+    write_json_file(config, path);
   }
 
   const ExportOptions& options_;

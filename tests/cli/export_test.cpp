@@ -196,6 +196,9 @@ TEST_F(CliExport, OptimizationTakesFusedOperators) {
   EXPECT_EQ(contrib_operators(path("out") / "model.onnx"), Counts{});
   ASSERT_TRUE(succeeded(export_checkpoint({"--optimize", "O2"})));
   const Counts fused = contrib_operators(path("out") / "model.onnx");
+  const Json ort_config = parse_json(read_file(path("out") / "ort_config.json"), "ort_config.json");
+  EXPECT_EQ(at(ort_config, "optimization", "optimization_level").integer(), 2);
+  EXPECT_FALSE(at(ort_config, "use_external_data_format").boolean());
   const int layers = fused.at("MultiHeadAttention");
   EXPECT_GT(layers, 0);
   EXPECT_EQ(fused, (Counts{{"Gelu", layers}, {"MultiHeadAttention", layers}, {"SkipLayerNormalization", 2 * layers}}));
