@@ -39,17 +39,6 @@ struct WeightQuantizationConfig {
   std::vector<std::pair<std::string, int>> bits_for{};
 };
 
-struct WeightQuantizationOptions {
-  std::filesystem::path model;            ///< directory of ONNX models, or one ONNX file
-  std::filesystem::path output;           ///< directory, created; not the one of the models
-  std::string suffix{};                   ///< "q4": model.onnx becomes model_q4.onnx; "" keeps the names
-  std::vector<std::string> file_names{};  ///< the ONNX files to take, all of the directory if empty
-  bool external_data = false;             ///< weights in model.onnx_data also below 2 GB
-  WeightQuantizationConfig config{};
-  /// Called with a stage such as "Writing model.onnx", bytes done and in total.
-  std::function<void(std::string_view stage, std::uint64_t done, std::uint64_t total)> progress{};
-};
-
 /// A weight that was quantized.
 struct QuantizedWeightReport {
   std::filesystem::path file;  ///< the ONNX file that was read
@@ -83,9 +72,23 @@ struct QuantizedModel {
 
 struct WeightQuantizationResult {
   std::vector<QuantizedModel> models;
-  std::vector<std::filesystem::path> files;  ///< all that was written
+  std::vector<std::filesystem::path> files;  ///< all that was published
   std::vector<QuantizedWeightReport> weights;
   std::vector<SkippedNode> skipped;
+};
+
+struct WeightQuantizationOptions {
+  std::filesystem::path model;            ///< directory of ONNX models, or one ONNX file
+  std::filesystem::path output;           ///< directory, created; not the one of the models
+  std::string suffix{};                   ///< "q4": model.onnx becomes model_q4.onnx; "" keeps the names
+  std::vector<std::string> file_names{};  ///< the ONNX files to take, all of the directory if empty
+  bool external_data = false;             ///< weights in model.onnx_data also below 2 GB
+  WeightQuantizationConfig config{};
+  /// Called with a stage such as "Writing model.onnx", bytes done and in total.
+  std::function<void(std::string_view stage, std::uint64_t done, std::uint64_t total)> progress{};
+  /// Called when all models are complete, with the paths where they lie until they are published: to look at what
+  /// became of them. If it returns false, or throws, nothing is published and the output is as it was.
+  std::function<bool(const WeightQuantizationResult& staged)> accept{};
 };
 
 /// Quantizes the weights of all models of a directory, also those in branches of If. A weight that several nodes use is

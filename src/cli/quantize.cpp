@@ -9,6 +9,7 @@
 #include <fmt/core.h>
 
 #include "cli/commands.h"
+#include "cli/quantization_report.h"
 #include "cli/terminal.h"
 #include "core/text_table.h"
 #include "onnxport/json.h"
@@ -23,6 +24,7 @@ struct Request {
   std::optional<bool> is_symmetric;
   std::int64_t accuracy_level = 0;
   std::vector<std::string> op_types;
+  ReportRequest report;
   bool quiet = false;
   bool json = false;
 };
@@ -135,6 +137,7 @@ std::vector<OptionGroup> option_groups(const std::shared_ptr<Request>& request) 
          .default_value = "all",
          .apply = append_to(options.file_names),
          .repeated = true}}},
+      {"What is lost", report_options(request->report, '-')},
       {"Output",
        {{"--suffix", "WORD", "Ending of the files' names: with q4, model.onnx becomes model_q4.onnx.", "",
          store(options.suffix)},
@@ -219,6 +222,53 @@ void log_result(const WeightQuantizationResult& result, Terminal& terminal) {
   }
 }
 
+// ---- Measuring ------------------------------------------------------------------------------------------------------
+
+/// "int4, blocks of 32, symmetric, rtn"
+std::string describe_settings(const Request& request) {
+  const WeightQuantizationConfig& config = request.options.config;
+  std::string algorithm;
+  for (const auto& [name, value] : algorithms())
+    if (value == config.algorithm) algorithm = name;
+  return fmt::format("{}, blocks of {}, {}, {}", request.weights, config.block_size,
+                     config.is_symmetric ? "symmetric" : "asymmetric", algorithm);
+}
+
+quantization::StagedQuantization describe_staged(const WeightQuantizationResult& result) {
+  quantization::StagedQuantization staged;
+  for (const QuantizedModel& model : result.models)
+    staged.models.push_back(
+        {model.source, model.path, model.path.filename().string(), model.source_bytes, model.bytes});
+  for (const QuantizedWeightReport& weight : result.weights) {
+    staged.layers.push_back({.file = weight.file.filename().string(),
+                             .nodes = weight.nodes,
+                             .weight = weight.weight,
+                             .shape = weight.shape,
+                             .bits = static_cast<double>(weight.bits),
+                             .sqnr = weight.sqnr,
+                             .max_error = weight.maximum_error,
+                             .cosine = weight.cosine});
+  }
+  return staged;
+}
+
+/// Quantizes as often as a tolerance takes; `result` is that which was published.
+quantization::QuantizationReport quantize_and_assess(const Request& request, Terminal& terminal,
+                                                     WeightQuantizationResult& result) {
+  const auto quantize = [&](const std::vector<std::string>& excluded, const auto& accept) {
+    WeightQuantizationOptions options = request.options;
+    std::vector<std::string>& nodes = options.config.nodes_to_exclude;
+    nodes.insert(nodes.end(), excluded.begin(), excluded.end());
+    options.accept = [&](const WeightQuantizationResult& staged) { return accept(describe_staged(staged)); };
+    result = quantize_weights(options);
+  };
+  quantization::QuantizationReport report =
+      quantization::assess_quantization(assessment_options(request.report, request.options.model, terminal), quantize);
+  report.model = request.options.model.string();
+  report.settings = describe_settings(request);
+  return report;
+}
+
 int run_quantization(Request& request) {
   WeightQuantizationConfig& config = request.options.config;
   const WeightType type = weight_types().at(request.weights);
@@ -231,11 +281,19 @@ int run_quantization(Request& request) {
   request.options.progress = [&](std::string_view stage, std::uint64_t done, std::uint64_t total) {
     terminal.show({stage, done, total});
   };
-  const WeightQuantizationResult result = quantize_weights(request.options);
-  if (request.json) {
-    fmt::print("{}\n", dump_json(describe(result), 2));
+  WeightQuantizationResult result;
+  std::optional<quantization::QuantizationReport> report;
+  if (is_assessed(request.report, request.options.output)) {
+    report = quantize_and_assess(request, terminal, result);
   } else {
-    log_result(result, terminal);
+    result = quantize_weights(request.options);
+  }
+  if (!request.json) log_result(result, terminal);
+  if (report) publish_report(*report, request.report, terminal);
+  if (request.json) {
+    Json described = describe(result);
+    if (report) described.set("report", describe_report(*report, request.report));
+    fmt::print("{}\n", dump_json(described, 2));
   }
   return 0;
 }
@@ -255,7 +313,10 @@ Command quantize_command() {
       {"onnxport quantize gpt2_onnx/ --weights uint4 --op-types MatMul --op-types Gemm --op-types Gather -o gpt2_q4/",
        "With zero points, and embeddings as well"},
       {"onnxport quantize gpt2_onnx/ --weights int4 --algorithm k_quant_mixed --bits-for lm_head=8 -o gpt2_k/",
-       "A better fit, and more bits where they matter"}};
+       "A better fit, and more bits where they matter"},
+      {"onnxport quantize bert_onnx/ --weights int4 --report report.html --report-data texts.jsonl --tolerance 0.05 "
+       "-o bert_int4/",
+       "See what is lost, and leave layers as they are that lose too much"}};
   command.groups = option_groups(request);
   command.run = [request] { return run_quantization(*request); };
   return command;

@@ -95,7 +95,11 @@ class Rewriter {
       result_.models.push_back(std::move(entry));
     }
     write_others(staged.path());
-    staged.commit();
+    if (is_accepted(staged.path())) {
+      staged.commit();
+    } else {
+      result_.files.clear();
+    }
     return std::move(result_);
   }
 
@@ -124,6 +128,13 @@ class Rewriter {
       write_json_file(document, staged / name);
       result_.files.push_back(options_.output / name);
     }
+  }
+
+  bool is_accepted(const fs::path& staged) const {
+    if (!options_.accept) return true;
+    std::vector<RewrittenModel> models = result_.models;
+    for (RewrittenModel& model : models) model.path = staged / model.path.filename();
+    return options_.accept(models);
   }
 
   const RewriteOptions& options_;

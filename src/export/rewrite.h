@@ -13,6 +13,13 @@
 
 namespace onnxport {
 
+struct RewrittenModel {
+  std::filesystem::path source;
+  std::filesystem::path path;      ///< the ONNX file, in the output directory
+  std::uint64_t source_bytes = 0;  ///< with external data
+  std::uint64_t bytes = 0;         ///< likewise
+};
+
 /// ONNX models that become others: what optimization and quantization do with a directory, whatever they do with a
 /// model.
 struct RewriteOptions {
@@ -23,21 +30,17 @@ struct RewriteOptions {
   bool external_data = false;             ///< weights in model_quantized.onnx_data also below 2 GB
   /// Documents to write beside the models, such as ort_config.json. They are made when all models are done.
   std::function<std::vector<std::pair<std::string, Json>>()> documents{};
+  /// Called when everything is written, with the paths where the models lie until they are published. If it returns
+  /// false, or throws, nothing is published.
+  std::function<bool(const std::vector<RewrittenModel>& staged)> accept{};
 
   /// Called with a stage such as "Writing model_quantized.onnx", bytes done and in total.
   std::function<void(std::string_view stage, std::uint64_t done, std::uint64_t total)> progress{};
 };
 
-struct RewrittenModel {
-  std::filesystem::path source;
-  std::filesystem::path path;      ///< the ONNX file, in the output directory
-  std::uint64_t source_bytes = 0;  ///< with external data
-  std::uint64_t bytes = 0;         ///< likewise
-};
-
 struct RewriteResult {
   std::vector<RewrittenModel> models;
-  std::vector<std::filesystem::path> files;  ///< all that was written, in the output directory
+  std::vector<std::filesystem::path> files;  ///< all that was published, in the output directory
 };
 
 /// The ONNX files of a directory, by name, or the one that `model` is. Throws Error(InvalidModel) if there are none.

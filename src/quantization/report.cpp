@@ -20,7 +20,7 @@ Json strings(const std::vector<std::string>& values) { return Json::Array(values
 Json layer_json(const LayerError& layer) {
   Json json;
   json.set("file", layer.file);
-  json.set("node", layer.node);
+  json.set("nodes", strings(layer.nodes));
   json.set("weight", layer.weight);
   json.set("shape", Json::Array(layer.shape.begin(), layer.shape.end()));
   json.set("bits", layer.bits);
@@ -89,7 +89,8 @@ std::vector<std::string> layers_to_exclude(const std::vector<LayerError>& layers
   const double median = sorted[sorted.size() / 2].sqnr;
   std::vector<std::string> nodes;
   for (const LayerError& layer : sorted)
-    if (std::isnan(layer.sqnr) || layer.sqnr < median - kOneBit) append_once(nodes, layer.node);
+    if (std::isnan(layer.sqnr) || layer.sqnr < median - kOneBit)
+      for (const std::string& node : layer.nodes) append_once(nodes, node);
   return nodes;
 }
 
@@ -149,19 +150,25 @@ void write_report(const QuantizationReport& report, const fs::path& path) {
 
 Exclusion exclude_worst(const std::vector<LayerError>& layers, double tolerance,
                         const std::function<double(const std::vector<std::string>& excluded)>& attempt) {
-  std::vector<std::string> candidates;
-  for (const LayerError& layer : worst_first(layers)) append_once(candidates, layer.node);
+  const std::vector<LayerError> sorted = worst_first(layers);
   const auto first = [&](std::size_t count) {
-    return std::vector<std::string>(candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(count));
+    std::vector<std::string> nodes;
+    for (std::size_t i = 0; i < count; ++i)
+      for (const std::string& node : sorted[i].nodes) append_once(nodes, node);
+    return nodes;
   };
+  // Nodes of one name may stand in several models: the layers that are left must have one of their own.
+  std::size_t most = sorted.size();
+  const std::size_t all = first(most).size();
+  while (most > 0 && first(most).size() == all) --most;
   const auto passes = [&](double error) { return error <= tolerance; };
 
   double error = attempt({});
   if (passes(error)) return {{}, error};
   std::size_t failed = 0;  // the largest number known not to be enough
   std::size_t enough = 0;
-  for (std::size_t count = 1; failed < candidates.size(); count *= 2) {
-    count = std::min(count, candidates.size());
+  for (std::size_t count = 1; failed < most; count *= 2) {
+    count = std::min(count, most);
     error = attempt(first(count));
     if (passes(error)) {
       enough = count;
@@ -170,10 +177,11 @@ Exclusion exclude_worst(const std::vector<LayerError>& layers, double tolerance,
     failed = count;
   }
   if (enough == 0)
-    throw Error(ErrorKind::ValidationFailed, "the output error is " + dump_json(finite_or_null(error)) +
-                                                 " even without quantizing any of the " +
-                                                 std::to_string(candidates.size()) +
-                                                 " layers, above the tolerance of " + dump_json(Json(tolerance)));
+    throw Error(ErrorKind::ValidationFailed,
+                "the output error is " + std::string(std::isfinite(error) ? dump_json(Json(error)) : "not finite") +
+                    ", above the tolerance of " + dump_json(Json(tolerance)) + ", even with " + std::to_string(most) +
+                    " of " + std::to_string(sorted.size()) +
+                    " layers left as they were. Quantize to more bits, or in smaller blocks");
   while (enough - failed > 1) {
     const std::size_t middle = failed + (enough - failed) / 2;
     const double attempted = attempt(first(middle));

@@ -15,9 +15,9 @@ namespace onnxport::quantization {
 
 /// A weight before and after.
 struct LayerError {
-  std::string file;    ///< "model.onnx", the model that was read
-  std::string node;    ///< "/encoder/layer.0/attention/self/query/Gemm"
-  std::string weight;  ///< "encoder.layer.0.attention.self.query.weight"
+  std::string file;                ///< "model.onnx", the model that was read
+  std::vector<std::string> nodes;  ///< "/encoder/layer.0/attention/self/query/Gemm"; all that use the weight
+  std::string weight;              ///< "encoder.layer.0.attention.self.query.weight"
   std::vector<std::int64_t> shape{};
   double bits = 0;       ///< of an element
   double sqnr = 0;       ///< 10 log10(sum of w² / sum of (w - ŵ)²), in decibels; infinite without an error
@@ -97,8 +97,8 @@ struct Exclusion {
 
 /// Excludes the layers with the least SQNR, as few as it takes (found by doubling and halving, so that `attempt` is
 /// called about 2 log2(layers) times), until attempt's result is at most `tolerance`. `attempt` quantizes without the
-/// nodes given and returns the model's output error. Throws Error(ValidationFailed) if even without any of these layers
-/// the error is larger.
+/// nodes given and returns the model's output error. Layers that share a node are excluded together. The best layer
+/// stays: without it nothing would be quantized. Throws Error(ValidationFailed) if the error is larger even so.
 Exclusion exclude_worst(const std::vector<LayerError>& layers, double tolerance,
                         const std::function<double(const std::vector<std::string>& excluded)>& attempt);
 

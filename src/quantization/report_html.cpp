@@ -195,8 +195,8 @@ class Page {
     line("<h2>Layers to exclude</h2>");
     if (worst.empty()) return line("<p>No layer lies more than 6 dB below the median.</p>");
     line(
-        "<p>More than 6 dB, that is one bit, below the median. Pass them to --nodes_to_exclude, or give a "
-        "--tolerance.</p>");
+        "<p>More than 6 dB, that is one bit, below the median. Quantize again without these nodes, or give a "
+        "tolerance.</p>");
     list(worst);
   }
 

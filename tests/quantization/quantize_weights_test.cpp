@@ -7,10 +7,9 @@
 
 #include "onnx/reader.h"
 #include "onnx/writer.h"
-#include "onnxport/exporter.h"
 #include "onnxport/weight_quantizer.h"
 #include "runtime/session.h"
-#include "support/fixture.h"
+#include "support/weight_models.h"
 #include "unit/onnx_test_support.h"
 
 namespace onnxport {
@@ -30,18 +29,7 @@ class QuantizeWeightsTest : public onnx::TemporaryDirectoryTest {
   }
 
   FixtureFile export_fixture(const std::string& fixture, const std::string& task) const {
-    for (const FixtureFile& file : testing::fixture_files()) {
-      if (file.fixture != fixture || file.task != task) continue;
-      testing::write_checkpoint(file, directory_ / "checkpoint");
-      ExportOptions export_options;
-      export_options.model = (directory_ / "checkpoint").string();
-      export_options.task = task;
-      export_options.output = directory_ / "model";
-      export_options.validate = false;
-      export_onnx(export_options);
-      return file;
-    }
-    throw std::runtime_error("there is no fixture " + fixture + " of " + task);
+    return testing::export_fixture(fixture, task, directory_);
   }
 
   std::string refusal(const WeightQuantizationOptions& refused, ErrorKind kind) const {
@@ -50,102 +38,6 @@ class QuantizeWeightsTest : public onnx::TemporaryDirectoryTest {
     return message;
   }
 };
-
-// ---- Dequantization, independent of the code under test -------------------------------------------------------------
-
-std::vector<int> unpack(const std::uint8_t* bytes, std::int64_t count, int bits) {
-  std::vector<int> values;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t bit = i * bits;
-    values.push_back((bytes[bit / 8] >> (bit % 8)) & ((1 << bits) - 1));
-  }
-  return values;
-}
-
-class Dequantizer {
- public:
-  explicit Dequantizer(const onnx::Model& model) {
-    onnx::for_each_graph(model.graph, [&](const onnx::Graph& graph) {
-      for (const onnx::Initializer& initializer : graph.initializers)
-        tensors_.emplace(initializer.name, materialize(initializer.source));
-    });
-  }
-
-  /// Weights of a MatMulNBits or GatherBlockQuantized as [rows, columns] of floats.
-  std::vector<float> rows(const onnx::Node& node, std::int64_t count, std::int64_t size) const {
-    const bool is_gather = node.op_type == "GatherBlockQuantized";
-    std::string packed_name = node.inputs[is_gather ? 0 : 1];
-    if (const std::size_t rows_suffix = packed_name.rfind("_rows"); rows_suffix != std::string::npos)
-      packed_name.resize(rows_suffix);
-    const auto bits = static_cast<int>(onnx::integer_attribute(node, "bits", 4));
-    const std::int64_t block_size = onnx::integer_attribute(node, "block_size", 0);
-    const std::int64_t blocks = (size + block_size - 1) / block_size;
-    const Array& packed = tensors_.at(packed_name);
-    const Array& scales = tensors_.at(node.inputs[2]);
-    const std::int64_t row_bytes = packed.element_count() / count;
-    const bool has_zero_points = node.inputs.size() > 3 && !node.inputs[3].empty();
-    std::vector<float> result;
-    for (std::int64_t row = 0; row < count; ++row) {
-      const std::vector<int> integers = unpack(packed.data<std::uint8_t>() + row * row_bytes, size, bits);
-      std::vector<float> zero_points(static_cast<std::size_t>(blocks), static_cast<float>(1 << (bits - 1)));
-      if (has_zero_points) {
-        const Array& stored = tensors_.at(node.inputs[3]);
-        const std::int64_t first = row * (stored.element_count() / count);
-        if (stored.data_type() == DataType::Float32) {
-          std::copy_n(stored.data<float>() + first, blocks, zero_points.begin());
-        } else {
-          const std::vector<int> unpacked = unpack(stored.data<std::uint8_t>() + first, blocks, bits);
-          zero_points.assign(unpacked.begin(), unpacked.end());
-        }
-      }
-      for (std::int64_t i = 0; i < size; ++i) {
-        const float scale = scales.data<float>()[row * blocks + i / block_size];
-        result.push_back(scale * (static_cast<float>(integers[static_cast<std::size_t>(i)]) -
-                                  zero_points[static_cast<std::size_t>(i / block_size)]));
-      }
-    }
-    return result;
-  }
-
-  const Array& tensor(const std::string& name) const { return tensors_.at(name); }
-
- private:
-  std::map<std::string, Array> tensors_;
-};
-
-/// The quantized model with plain MatMul and Gather of dequantized weights in the place of quantized ones.
-onnx::Model dequantize(onnx::Model model) {
-  const Dequantizer dequantizer(model);
-  std::vector<onnx::Initializer> weights;
-  onnx::for_each_graph(model.graph, [&](onnx::Graph& graph) {
-    std::vector<onnx::Node> nodes;
-    for (onnx::Node& node : graph.nodes) {
-      const std::string weight = node.outputs.front() + "_dequantized";
-      if (node.op_type == "MatMulNBits") {
-        const std::int64_t vectors = onnx::integer_attribute(node, "N", 0);
-        const std::int64_t size = onnx::integer_attribute(node, "K", 0);
-        const std::vector<float> rows = dequantizer.rows(node, vectors, size);
-        weights.push_back({weight, transpose(from_array(Array::float32({vectors, size}, rows)), {1, 0})});
-        const bool has_bias = node.inputs.size() > 5;
-        const std::string product = has_bias ? node.outputs.front() + "_product" : node.outputs.front();
-        nodes.push_back({"MatMul", "", "", {node.inputs[0], weight}, {product}, {}});
-        if (has_bias) nodes.push_back({"Add", "", "", {product, node.inputs[5]}, node.outputs, {}});
-      } else if (node.op_type == "GatherBlockQuantized") {
-        const std::int64_t vectors = dequantizer.tensor(node.inputs[2]).shape()[0];
-        // No fixture has an embedding that does not fill its blocks.
-        const std::int64_t size =
-            dequantizer.tensor(node.inputs[2]).shape()[1] * onnx::integer_attribute(node, "block_size", 0);
-        weights.push_back({weight, from_array(Array::float32({vectors, size}, dequantizer.rows(node, vectors, size)))});
-        nodes.push_back({"Gather", "", "", {weight, node.inputs[1]}, node.outputs, {}});
-      } else {
-        nodes.push_back(std::move(node));
-      }
-    }
-    graph.nodes = std::move(nodes);
-  });
-  for (onnx::Initializer& weight : weights) model.graph.initializers.push_back(std::move(weight));
-  return model;
-}
 
 struct Difference {
   double maximum = 0;
@@ -209,7 +101,7 @@ TEST_F(QuantizeWeightsTest, ModelsComputeWithTheWeightsThatTheIntegersStandFor) 
       request.config.op_types = {"MatMul", "Gemm", "Gather"};
       quantize_weights(request);
       const onnx::Model quantized = onnx::read_model(directory_ / "out" / name);
-      onnx::write_model(dequantize(quantized), directory_ / "dequantized.onnx", {});
+      onnx::write_model(testing::dequantize(quantized), directory_ / "dequantized.onnx", {});
 
       const std::vector<testing::FixtureCase> cases = testing::read_cases(file);
       const std::string what = fixture + ", " + std::to_string(setting.bits) + " bits";
@@ -287,7 +179,7 @@ TEST_F(QuantizeWeightsTest, BranchesShareAWeight) {
   EXPECT_EQ(result.weights[0].nodes.size(), 3);
   const onnx::Model quantized = onnx::read_model(directory_ / "out" / "model.onnx");
   EXPECT_EQ(quantized.graph.initializers.size(), 2);
-  onnx::write_model(dequantize(quantized), directory_ / "dequantized.onnx", {});
+  onnx::write_model(testing::dequantize(quantized), directory_ / "dequantized.onnx", {});
   testing::FixtureCase inputs;
   for (const bool condition : {true, false}) {
     Array flag(DataType::Bool, {});

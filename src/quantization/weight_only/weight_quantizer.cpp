@@ -155,15 +155,26 @@ class WeightQuantizer {
       finish();
       return std::vector<std::pair<std::string, Json>>{};
     };
+    if (options_.accept) {
+      rewrite.accept = [this](const std::vector<RewrittenModel>& staged) {
+        set_models(staged);
+        return options_.accept(result_);
+      };
+    }
     const RewriteResult written =
         rewrite_models(rewrite, [&](onnx::Model& model, const fs::path& file) { edit(model, file); });
-    for (const RewrittenModel& model : written.models)
-      result_.models.push_back({model.source, model.path, model.source_bytes, model.bytes});
+    set_models(written.models);
     result_.files = written.files;
     return std::move(result_);
   }
 
  private:
+  void set_models(const std::vector<RewrittenModel>& models) {
+    result_.models.clear();
+    for (const RewrittenModel& model : models)
+      result_.models.push_back({model.source, model.path, model.source_bytes, model.bytes});
+  }
+
   void edit(onnx::Model& model, const fs::path& file) {
     quantization::QuantizedGraph graph = [&] {
       try {
