@@ -153,7 +153,7 @@ struct QuantizeOptions {
 /// model_quantized.onnx beside config.json, ort_config.json and the tokenizer's files. Weights are streamed. The
 /// branches of an If (merged decoders) are quantized, too, and share their weights as before.
 ///
-/// Static quantization writes QDQ pairs, in the outermost graph. The model is run on the calibration data first, one
+/// Static quantization changes the outermost graph. The model is run on the calibration data first, one
 /// sample at a time; entropy and percentile run it twice.
 ///
 /// Throws Error(InvalidArgument): a configuration that contradicts itself, unknown operators or nodes (nearest shown),

@@ -2,12 +2,14 @@
 // onnxruntime/quantization/registry.py; and what is done to a whole model.
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <unordered_set>
 #include <utility>
 
 #include "onnxport/error.h"
 #include "onnxport/json.h"
 #include "quantization/graph_quantizer.h"
+#include "quantization/static_parameters.h"
 
 namespace onnxport::quantization {
 namespace {
@@ -148,14 +150,25 @@ void finish_model(onnx::Model& model) {
   if (has_microsoft) model.opset_imports.try_emplace("com.microsoft", 1);
 }
 
-ModelOutcome quantize_operators(onnx::Model& model, const QuantizationConfig& config, const ActivationRanges* ranges) {
-  if (const auto opset = model.opset_imports.find(""); opset != model.opset_imports.end() && opset->second < 11) {
+std::int64_t checked_opset(const onnx::Model& model) {
+  const auto opset = model.opset_imports.find("");
+  if (opset == model.opset_imports.end()) return std::numeric_limits<std::int64_t>::max();
+  if (opset->second < 11) {
     throw Error(ErrorKind::InvalidModel, "the model has opset " + std::to_string(opset->second) +
                                              "; quantization needs 11 or later: export it again");
   }
-  const NodeSelection selection(config);
+  return opset->second;
+}
+
+ModelOutcome quantize_operators(onnx::Model& model, const QuantizationConfig& config, const ActivationRanges* ranges) {
+  const NodeSelection selection(config, checked_opset(model));
+  ActivationRanges adjusted;
+  if (ranges != nullptr) {
+    adjusted = *ranges;
+    adjust_ranges(model.graph, selection, adjusted);
+  }
   ModelOutcome outcome;
-  GraphQuantizer(model.graph, selection, ranges, outcome).run();
+  GraphQuantizer(model.graph, selection, ranges == nullptr ? nullptr : &adjusted, outcome).run();
   finish_model(model);
   return outcome;
 }

@@ -262,10 +262,6 @@ QuantizationConfig checked(QuantizationConfig config) {
     fail("dynamic quantization needs activations_dtype QUInt8, not QInt8");
   if (config.activations_dtype == QuantType::QInt8 && config.weights_dtype == QuantType::QUInt8)
     fail("ONNX Runtime has no activations_dtype QInt8 with weights_dtype QUInt8");
-  if (config.is_static && config.format == QuantFormat::QOperator)
-    fail(
-        "static quantization writes the format QDQ, which ONNX Runtime fuses into the same operators; QOperator is "
-        "there for dynamic quantization only");
   std::vector<std::string> known = quantizable_operators(config.is_static, config.format);
   if (config.operators_to_quantize.empty()) config.operators_to_quantize = known;
   if (!config.is_static) known.emplace_back("Gemm");

@@ -6,6 +6,7 @@
 #include "onnx/graph_editor.h"
 #include "onnxport/error.h"
 #include "onnxport/json.h"
+#include "quantization/static_parameters.h"
 
 namespace onnxport::quantization {
 namespace {
@@ -27,8 +28,9 @@ void for_each_subgraph(Node& node, const Visit& visit) {
 
 }  // namespace
 
-NodeSelection::NodeSelection(const QuantizationConfig& chosen)
+NodeSelection::NodeSelection(const QuantizationConfig& chosen, std::int64_t model_opset)
     : config(chosen),
+      opset(model_opset),
       operators(chosen.operators_to_quantize.begin(), chosen.operators_to_quantize.end()),
       included(chosen.nodes_to_quantize.begin(), chosen.nodes_to_quantize.end()),
       excluded(chosen.nodes_to_exclude.begin(), chosen.nodes_to_exclude.end()) {}
@@ -61,7 +63,8 @@ void GraphQuantizer::run() {
   for (Node& node : nodes) {
     quantize_subgraphs(node);
     set_current(node);
-    if (!quantize_integer_operator(*this, node)) append_kept(std::move(node));
+    if (!(config().is_static ? quantize_qlinear_operator : quantize_integer_operator)(*this, node))
+      append_kept(std::move(node));
   }
   for (const onnx::ValueInfo& output : graph_.outputs) dequantize(output.name);
   graph_.nodes = std::move(nodes_);
@@ -199,11 +202,65 @@ Node GraphQuantizer::quantizing_node(const std::string& value, const std::option
 }
 
 std::optional<AffineParameters> GraphQuantizer::activation_affine(std::string_view value) const {
-  if (ranges_ == nullptr) return std::nullopt;
-  const auto range = ranges_->find(value);
-  if (range == ranges_->end()) return std::nullopt;
-  return affine_parameters(
-      range->second, {.type = data_type(config().activations_dtype), .symmetric = config().activations_symmetric});
+  return ranges_ == nullptr ? std::nullopt : quantization::activation_affine(*ranges_, config(), value);
+}
+
+std::optional<std::string> GraphQuantizer::quantize_bias(const std::string& bias, const std::string& input,
+                                                         const std::string& weight, float beta) {
+  const auto real = initializers_.find(bias);
+  const QuantizedValue* quantized_weight = find_quantized(weight);
+  const auto record = std::find_if(outcome_.weights.rbegin(), outcome_.weights.rend(),
+                                   [&](const QuantizedWeight& entry) { return entry.tensor == weight; });
+  if (real == initializers_.end() || !initializers_.contains(weight) || quantized_weight == nullptr ||
+      record == outcome_.weights.rend())
+    return std::nullopt;
+  const QuantizedValue* quantized_input = find_quantized(input);
+  const std::optional<float> input_scale =
+      scale_of(quantized_input == nullptr ? input + "_scale" : quantized_input->scale);
+  if (!input_scale) return std::nullopt;
+  const Array elements = materialize(graph_.initializers[real->second].source);
+
+  std::vector<AffineParameters> parameters = record->parameters;
+  const DataType type = record->values.data_type;
+  if (config().weights_dtype == QuantType::QInt8 && type == DataType::Int8 &&
+      raise_weight_scales(parameters, record->axis.has_value(), *input_scale, elements.values<float>())) {
+    if (weights_with_bias_.contains(weight)) return std::nullopt;  // another bias has the scale as it was
+    record->parameters = parameters;
+    record->values = quantize_values(record->real, type, parameters, record->axis);
+    QuantizedTensor tensors = as_tensors(record->values, type, parameters, record->axis.has_value());
+    add_initializer(quantized_weight->quantized, std::move(tensors.values));
+    add_initializer(quantized_weight->scale, std::move(tensors.scale));
+  }
+  std::optional<QuantizedBias> integers = quantization::quantize_bias(elements, *input_scale, parameters, beta);
+  if (!integers) return std::nullopt;
+  weights_with_bias_.insert(weight);
+  // Layers may share a bias, but not the scale of their products.
+  std::string name = bias + "_quantized";
+  for (int i = 1; initializers_.contains(name); ++i) name = bias + std::to_string(i) + "_quantized";
+  add_initializer(name, std::move(integers->values));
+  return name;
+}
+
+std::optional<std::string> GraphQuantizer::quantize_like(const std::string& constant, const QuantizedValue& value) {
+  const auto real = initializers_.find(constant);
+  const std::optional<float> scale = scale_of(value.scale);
+  const Initializer* zero_point = find_initializer(value.zero_point);
+  std::string name = constant + "_quantized";
+  if (real == initializers_.end() || !is_float_initializer(constant) || !scale || zero_point == nullptr ||
+      initializers_.contains(name))
+    return std::nullopt;
+  const DataType type = zero_point->source.data_type;
+  const Array zero = materialize(zero_point->source);
+  const std::int32_t offset = type == DataType::Int8 ? *zero.data<std::int8_t>() : *zero.data<std::uint8_t>();
+  add_initializer(name, quantize_values(graph_.initializers[real->second].source, type, {{*scale, offset}}, {}));
+  return name;
+}
+
+std::optional<float> GraphQuantizer::scale_of(const std::string& name) const {
+  const Initializer* scale = find_initializer(name);
+  if (scale == nullptr || scale->source.data_type != DataType::Float32 || scale->source.element_count() != 1)
+    return std::nullopt;
+  return *materialize(scale->source).data<float>();
 }
 
 std::optional<GraphQuantizer::QuantizedValue> GraphQuantizer::activation_parameters(const std::string& value) {

@@ -43,9 +43,10 @@ struct ModelOutcome {
 
 /// What is to be quantized, as sets. `ranges` is there in static quantization.
 struct NodeSelection {
-  explicit NodeSelection(const QuantizationConfig& config);
+  explicit NodeSelection(const QuantizationConfig& config, std::int64_t opset = 0);
 
   const QuantizationConfig& config;
+  std::int64_t opset;  ///< of the model
   std::set<std::string, std::less<>> operators;
   std::set<std::string, std::less<>> included;
   std::set<std::string, std::less<>> excluded;
@@ -91,6 +92,7 @@ class GraphQuantizer {
 
   const QuantizationConfig& config() const { return selection_.config; }
   const NodeSelection& selection() const { return selection_; }
+  std::int64_t opset() const { return selection_.opset; }
   bool is_float(std::string_view value) const;
   /// Whether the value is a float32 initializer, of this graph or one around it.
   bool is_float_initializer(std::string_view value) const;
@@ -107,6 +109,14 @@ class GraphQuantizer {
   /// Scale and zero point of an activation's range as initializers; nullopt if no range is known.
   std::optional<QuantizedValue> activation_parameters(const std::string& value);
   std::optional<AffineParameters> activation_affine(std::string_view value) const;
+
+  /// A bias in int32, at the scale of `input` times that of `weight`, which is raised if the bias would not fit: its
+  /// name. Both are quantized already, or `input` has a range. nullopt if the bias has to stay real.
+  std::optional<std::string> quantize_bias(const std::string& bias, const std::string& input, const std::string& weight,
+                                           float beta);
+
+  /// A constant in integers at the scale of a value: its name. nullopt if it is none, or quantized for another value.
+  std::optional<std::string> quantize_like(const std::string& constant, const QuantizedValue& value);
 
   void add_initializer(const std::string& name, TensorSource source);
   void append(onnx::Node node);
@@ -128,6 +138,7 @@ class GraphQuantizer {
                       const std::pair<std::string, std::string>& origin, bool from_subgraph);
   const QuantizedValue& quantize_initializer(const onnx::Initializer& weight, const WeightOptions& options,
                                              const std::pair<std::string, std::string>& origin);
+  std::optional<float> scale_of(const std::string& name) const;
   onnx::Node quantizing_node(const std::string& value, const std::optional<QuantizedValue>& parameters);
   void quantize_subgraphs(onnx::Node& node);
   void dequantize(const std::string& value);
@@ -145,6 +156,7 @@ class GraphQuantizer {
   const ActivationRanges* ranges_;
   ModelOutcome& outcome_;
   GraphQuantizer* parent_;
+  std::set<std::string, std::less<>> weights_with_bias_;  ///< whose scale a bias in int32 has
   onnx::ValueTypes types_;
   NameMap<std::size_t> initializers_;
   NameSet values_;     ///< inputs and outputs of nodes as the graph was
@@ -157,18 +169,24 @@ class GraphQuantizer {
 
 /// Quantizes one node and appends what replaces it; false if the node is to stay as it is (nothing is appended then).
 bool quantize_integer_operator(GraphQuantizer& graph, const onnx::Node& node);
+/// The same in static quantization.
+bool quantize_qlinear_operator(GraphQuantizer& graph, const onnx::Node& node);
 /// Gather, Transpose and EmbedLayerNormalization, which both forms have.
 bool quantize_common_operator(GraphQuantizer& graph, const onnx::Node& node);
 
 /// For operators that move elements only: quantized if their input is.
 bool quantize_direct_operator(GraphQuantizer& graph, const onnx::Node& node);
 
-/// Quantizes a model in the QOperator format. Throws Error(InvalidModel): already quantized, an opset below 11, weights
-/// with NaN.
+/// Quantizes a model in the QOperator format, statically if `ranges` are given. Throws Error(InvalidModel): already
+/// quantized, an opset below 11, weights with NaN.
 ModelOutcome quantize_operators(onnx::Model& model, const QuantizationConfig& config, const ActivationRanges* ranges);
 
 /// Throws Error(InvalidModel) if the model has operators of quantization; `origin` names it.
 void refuse_quantized(const onnx::Model& model, std::string_view origin);
+
+/// The version of ONNX's own operators; the largest number if the model uses none of them. Throws Error(InvalidModel)
+/// if it is below 11.
+std::int64_t checked_opset(const onnx::Model& model);
 
 /// Removes initializers that nothing uses, in all graphs, and imports com.microsoft if a node needs it.
 void finish_model(onnx::Model& model);

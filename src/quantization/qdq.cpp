@@ -1,8 +1,6 @@
 #include "quantization/qdq.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <unordered_map>
 #include <utility>
 
@@ -10,6 +8,7 @@
 #include "onnx/value_types.h"
 #include "onnxport/error.h"
 #include "onnxport/json.h"
+#include "quantization/static_parameters.h"
 
 namespace onnxport::quantization {
 namespace {
@@ -67,16 +66,17 @@ class OrderedMap {
 class QdqQuantizer {
  public:
   QdqQuantizer(onnx::Model& model, const QuantizationConfig& config, ActivationRanges ranges)
-      : graph_(model.graph), config_(config), selection_(config), ranges_(std::move(ranges)), types_(model.graph) {
+      : graph_(model.graph),
+        config_(config),
+        selection_(config),
+        ranges_(std::move(ranges)),
+        types_(model.graph),
+        uses_(count_uses(model.graph)) {
     for (std::size_t i = 0; i < graph_.initializers.size(); ++i) initializers_[graph_.initializers[i].name] = i;
     for (const onnx::ValueInfo& output : graph_.outputs) graph_outputs_.insert(output.name);
     for (const onnx::ValueInfo& input : graph_.inputs) graph_inputs_.insert(input.name);
-    onnx::for_each_graph(graph_, [&](const Graph& graph) {
-      for (const Node& node : graph.nodes)
-        for (const std::string& input : node.inputs) ++uses_[input];
-    });
     check_nodes();
-    adjust_ranges();
+    adjust_ranges(graph_, selection_, ranges_);
   }
 
   ModelOutcome run() {
@@ -112,21 +112,6 @@ class QdqQuantizer {
     }
   }
 
-  /// adjust_tensor_ranges: what Relu and Clip cut off need not be represented before them, and Softmax is in [0, 1].
-  void adjust_ranges() {
-    for (const Node& node : graph_.nodes) {
-      if (!selection_.contains(node)) continue;
-      if (node.op_type == "Clip" || node.op_type == "Relu") {
-        const auto input = ranges_.find(node.inputs[0]);
-        const auto output = ranges_.find(node.outputs[0]);
-        if (uses_[node.inputs[0]] == 1 && input != ranges_.end() && output != ranges_.end())
-          input->second = output->second;
-      } else if (node.op_type == "Softmax") {
-        ranges_.insert_or_assign(node.outputs[0], ValueRange{0, 1});
-      }
-    }
-  }
-
   // ---- Marking ------------------------------------------------------------------------------------------------------
 
   bool is_marked(const std::string& name) { return marks_.find(name) != nullptr || biases_.find(name) != nullptr; }
@@ -156,14 +141,25 @@ class QdqQuantizer {
     if (name.empty() || initializer(name) == nullptr || !is_float(name)) return;
     if (biases_.find(name) != nullptr) {
       // Its scale is that of the products of one node: another node needs a bias of its own.
-      std::string copy;
-      for (int i = 1; copy.empty() || initializers_.contains(copy); ++i) copy = name + std::to_string(i);
+      const std::string copy = name + std::to_string(next_suffix(name));
       const TensorSource source = initializer(name)->source;
       add_initializer(copy, source);
       types_.set(copy, DataType::Float32);
       name = copy;
     }
     biases_.set(name, {node, graph_.nodes[node].inputs[0], graph_.nodes[node].inputs[1], beta});
+  }
+
+  /// get_largest_initializer_name_suffix, plus 1: of "bias", "bias0" and "bias3" it is 4.
+  std::size_t next_suffix(const std::string& name) const {
+    std::size_t next = 0;
+    for (const auto& [other, index] : initializers_) {
+      if (other.size() > name.size() + 9 || !other.starts_with(name)) continue;
+      const std::string_view digits = std::string_view(other).substr(name.size());
+      if (!digits.empty() && digits.find_first_not_of("0123456789") == std::string_view::npos)
+        next = std::max(next, static_cast<std::size_t>(std::stoul(std::string(digits))) + 1);
+    }
+    return next;
   }
 
   void mark_all() {
@@ -227,11 +223,26 @@ class QdqQuantizer {
       for (const std::string& name : node.inputs) mark(name);
       for (const std::string& name : node.outputs) mark(name);
       count();
-    } else if (is_marked(input(0)) && !(type == "Pad" && node.inputs.size() > 2 && !node.inputs[2].empty())) {
-      // Reshape, Transpose, MaxPool, ...: elements are moved or chosen. A Pad with a value of its own stays real.
+    } else if (type == "Pad") {
+      for (const std::string& name : node.inputs) mark(name);
+      is_padded_with_its_own(node) ? mark_like(node.outputs[0], input(0)) : mark(node.outputs[0]);
+      count();
+    } else if (is_marked(input(0))) {
+      // Reshape, Transpose, MaxPool, ...: elements are moved or chosen.
       mark_like(node.outputs[0], input(0));
       count();
     }
+  }
+
+  /// Whether padding is made of the input's elements, or of the 0 that its range always has.
+  bool is_padded_with_its_own(const Node& node) const {
+    const onnx::Attribute* mode = onnx::find_attribute(node, "mode");
+    const auto* name = mode == nullptr ? nullptr : std::get_if<std::string>(&mode->value);
+    if (name != nullptr && *name != "constant") return true;
+    if (node.inputs.size() < 3 || node.inputs[2].empty()) return true;
+    const Initializer* value = initializer(node.inputs[2]);
+    return value != nullptr && is_float(value->name) && value->source.element_count() == 1 &&
+           *materialize(value->source).data<float>() == 0;
   }
 
   /// try_replacing_upstream_output: the range of a Relu's output has what the Relu does; it goes away.
@@ -266,43 +277,19 @@ class QdqQuantizer {
   }
 
   std::optional<AffineParameters> activation(const std::string& name) const {
-    const auto range = ranges_.find(name);
-    if (range == ranges_.end()) return std::nullopt;
-    if (!std::isfinite(range->second.minimum) || !std::isfinite(range->second.maximum)) {
-      throw Error(ErrorKind::InvalidArgument, "the value " + quote_json(name) +
-                                                  " is infinite in the calibration data, which no integer can tell: "
-                                                  "exclude the nodes that make and read it");
-    }
-    return affine_parameters(
-        range->second, {.type = data_type(config_.activations_dtype), .symmetric = config_.activations_symmetric});
+    return activation_affine(ranges_, config_, name);
   }
 
-  /// _adjust_weight_quant_params_for_bias_tensors: a bias in int32 at the scale of the products must not overflow.
   void raise_scales_for_biases() {
     if (config_.weights_dtype != QuantType::QInt8) return;
     biases_.for_each([&](const std::string& name, const BiasMark& bias) {
       const auto weight = weights_.find(bias.weight);
-      const auto input = activation(bias.input);
       const Mark* mark = marks_.find(bias.weight);
-      if (!input || marks_.find(bias.input) == nullptr || weight == weights_.end() || mark == nullptr) return;
-      std::vector<AffineParameters>& parameters = weight->second;
-      if (std::any_of(parameters.begin(), parameters.end(), [](const auto& p) { return p.zero_point != 0; })) return;
+      if (marks_.find(bias.input) == nullptr || weight == weights_.end() || mark == nullptr) return;
+      const auto input = activation(bias.input);
+      if (!input) return;
       const Array values = materialize(initializer(name)->source);
-      const std::span<const float> elements = values.values<float>();
-      const bool per_channel = mark->axis.has_value();
-      if (per_channel && elements.size() != parameters.size()) return;
-      float largest = 0;
-      for (const float element : elements) largest = std::max(largest, std::fabs(element));
-      constexpr double integers = 2.0 * std::numeric_limits<std::int32_t>::max();
-      for (std::size_t i = 0; i < parameters.size(); ++i) {
-        // numpy computes the product of one channel in float32, and that of a whole tensor in float64.
-        const double doubled = per_channel ? static_cast<double>(1.0001F * (2.0F * std::fabs(elements[i])))
-                                           : 1.0001 * (2.0 * static_cast<double>(largest));
-        const double smallest = doubled / integers;
-        const double scale = static_cast<double>(input->scale) * static_cast<double>(parameters[i].scale);
-        if (scale < smallest && scale > 0)
-          parameters[i].scale = static_cast<float>(static_cast<double>(parameters[i].scale) * (smallest / scale));
-      }
+      raise_weight_scales(weight->second, mark->axis.has_value(), input->scale, values.values<float>());
     });
   }
 
@@ -413,34 +400,19 @@ class QdqQuantizer {
       const auto weight = weights_.find(bias.weight);
       const auto provider = scale_provider(bias.input);
       if (weight == weights_.end() || !provider) return;  // stays real
-      const Array real = materialize(initializer(name)->source);
-      const bool per_channel = weight->second.size() > 1;
-      std::vector<float> scales;
-      for (const AffineParameters& parameters : weight->second)
-        scales.push_back(provider->scale * parameters.scale * bias.beta);
-      if (std::any_of(scales.begin(), scales.end(), [](float scale) { return scale == 0; })) return;
-      std::vector<std::int32_t> integers;
-      for (std::int64_t i = 0; i < real.element_count(); ++i) {
-        const float scale = scales[per_channel ? static_cast<std::size_t>(i) % scales.size() : 0];
-        const double rounded = std::nearbyint(static_cast<double>(real.data<float>()[i]) / static_cast<double>(scale));
-        constexpr std::numeric_limits<std::int32_t> limits;
-        integers.push_back(static_cast<std::int32_t>(
-            std::clamp(rounded, static_cast<double>(limits.min()), static_cast<double>(limits.max()))));
-      }
+      std::optional<QuantizedBias> integers =
+          quantize_bias(materialize(initializer(name)->source), provider->scale, weight->second, bias.beta);
+      if (!integers) return;
       const std::string quantized = name + "_quantized";
       const Names names{quantized + "_scale", quantized + "_zero_point"};
-      const std::vector<std::int64_t> shape{static_cast<std::int64_t>(scales.size())};
-      add_initializer(quantized, from_array(Array::of<std::int32_t>(DataType::Int32, real.shape(), integers)));
-      add_initializer(names.scale, from_array(Array::float32(shape, scales)));
-      const std::vector<std::int32_t> zeros(scales.size());
-      add_initializer(names.zero_point,
-                      from_array(Array::of<std::int32_t>(DataType::Int32,
-                                                         per_channel ? shape : std::vector<std::int64_t>{}, zeros)));
+      add_initializer(quantized, std::move(integers->values));
+      add_initializer(names.scale, std::move(integers->scale));
+      add_initializer(names.zero_point, std::move(integers->zero_point));
       Node& reader = graph_.nodes[bias.node];
       if (onnx::find_attribute(reader, "beta") != nullptr) onnx::set_attribute(reader, "beta", 1.0F);  // in the scale
       graph_.initializers[initializers_.at(name)].name = "";  // the node below makes it now
       add_node("DequantizeLinear", name + "_DequantizeLinear", quantized, names, name,
-               per_channel ? std::optional<std::int64_t>(0) : std::nullopt);
+               weight->second.size() > 1 ? std::optional<std::int64_t>(0) : std::nullopt);
     });
   }
 
@@ -475,9 +447,9 @@ class QdqQuantizer {
   NodeSelection selection_;
   ActivationRanges ranges_;
   onnx::ValueTypes types_;
+  std::unordered_map<std::string, int> uses_;
   ModelOutcome outcome_;
   std::unordered_map<std::string, std::size_t> initializers_;
-  std::unordered_map<std::string, int> uses_;
   std::set<std::string> graph_outputs_;
   std::set<std::string> graph_inputs_;
   OrderedMap<Mark> marks_;
@@ -494,6 +466,12 @@ class QdqQuantizer {
 }  // namespace
 
 ModelOutcome quantize_qdq(onnx::Model& model, const QuantizationConfig& config, ActivationRanges ranges) {
+  if (checked_opset(model) < 13 && config.per_channel) {
+    throw Error(ErrorKind::InvalidModel,
+                "the model has opset " + std::to_string(checked_opset(model)) +
+                    "; scales for each channel need 13 or later in the QDQ format: export it again, or leave out "
+                    "per_channel");
+  }
   ModelOutcome outcome = QdqQuantizer(model, config, std::move(ranges)).run();
   finish_model(model);
   return outcome;

@@ -159,8 +159,7 @@ class Quantization {
     if (options_.progress) options_.progress("Quantizing " + file.filename().string(), 0, 1);
     const std::string why = reason(model, config_.is_static);
     ranges_.push_back(config_.is_static ? find_ranges(model, file) : CalibrationRanges());
-    ModelOutcome outcome = config_.is_static ? quantization::quantize_qdq(model, config_, as_ranges(ranges_.back()))
-                                             : quantization::quantize_operators(model, config_, nullptr);
+    ModelOutcome outcome = quantized(model);
     if (outcome.quantized_nodes.empty()) {
       ++empty_;
       last_empty_ = file.filename().string() + " has no node to quantize" + why;
@@ -172,6 +171,13 @@ class Quantization {
       }
     }
     quantized_nodes_.push_back(std::move(outcome.quantized_nodes));
+  }
+
+  ModelOutcome quantized(onnx::Model& model) const {
+    if (!config_.is_static) return quantization::quantize_operators(model, config_, nullptr);
+    quantization::ActivationRanges ranges = as_ranges(ranges_.back());
+    if (config_.format == QuantFormat::QOperator) return quantization::quantize_operators(model, config_, &ranges);
+    return quantization::quantize_qdq(model, config_, std::move(ranges));
   }
 
   CalibrationRanges find_ranges(const onnx::Model& model, const fs::path& file) const {

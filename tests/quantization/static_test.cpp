@@ -60,7 +60,7 @@ class StaticFixture : public onnx::TemporaryDirectoryTest, public ::testing::Wit
 
 /// Processors round the model's products differently: ranges are compared closely, and to the bit below.
 TEST_P(StaticFixture, CalibratesAsOnnxruntime) {
-  const ORTQuantizer quantizer = ORTQuantizer::from_pretrained(fixtures(), "static.onnx");
+  const ORTQuantizer quantizer = ORTQuantizer::from_pretrained(fixtures(), fixture_.find("model")->string());
   const CalibrationRanges ranges =
       quantizer.fit(calibration_of(*fixture_.find("calibration")), config_.operators_to_quantize,
                     config_.activations_symmetric && config_.weights_symmetric);
@@ -79,7 +79,7 @@ TEST_P(StaticFixture, QuantizesAsOnnxruntime) {
   CalibrationRanges ranges;
   for (const auto& [name, range] : fixture_.find("ranges")->object())
     ranges[name] = {static_cast<float>(range.array()[0].number()), static_cast<float>(range.array()[1].number())};
-  const ORTQuantizer quantizer = ORTQuantizer::from_pretrained(fixtures());
+  const ORTQuantizer quantizer = ORTQuantizer::from_pretrained(fixtures(), fixture_.find("model")->string());
   const QuantizationResult result = quantizer.quantize(config_, directory_ / "out", ranges);
   EXPECT_EQ(parse_json(read_file(directory_ / "out" / "ort_config.json"), "ours"), *fixture_.find("config"));
   expect_graphs(result.models.at(0).path, *fixture_.find("graphs"));
@@ -240,6 +240,75 @@ TEST_F(CalibrationInput, ThatMakesAValueInfiniteIsRefused) {
   ranges.erase("scores");
   EXPECT_EQ(message_of(ErrorKind::InvalidArgument, [&] { quantizer.quantize(config, directory_ / "out", ranges); }),
             "calibration has found no range for the value \"scores\"");
+}
+
+TEST_F(CalibrationInput, OfOldModelsIsRefused) {
+  const auto refused_opset = [&](int opset, QuantFormat format, bool per_channel) {
+    onnx::Model model = onnx::read_model(fixtures() / "operators.onnx");
+    model.opset_imports[""] = opset;
+    fs::create_directories(directory_ / "in");
+    onnx::write_model(model, directory_ / "in" / "model.onnx", {});
+    QuantizeOptions options;
+    options.model = directory_ / "in";
+    options.output = directory_ / "out";
+    options.config = AutoQuantizationConfig::avx2({.is_static = true, .per_channel = per_channel});
+    options.config.format = format;
+    options.calibration_tensors_range = {{"c1", {-1, 1}}};
+    return message_of(ErrorKind::InvalidModel, [&] { quantize_models(options); });
+  };
+  for (const QuantFormat format : {QuantFormat::QDQ, QuantFormat::QOperator}) {
+    EXPECT_EQ(refused_opset(10, format, false),
+              "the model has opset 10; quantization needs 11 or later: export it again");
+  }
+  EXPECT_TRUE(refused_opset(12, QuantFormat::QDQ, true).starts_with("the model has opset 12; scales for each channel"));
+}
+
+// ---- QOperator ------------------------------------------------------------------------------------------------------
+
+/// Where onnxruntime's quantizer gives wrong numbers: a bias that layers share, and a Relu beside another reader.
+TEST_F(CalibrationInput, OfSharedBiasesAndReadersStaysTrue) {
+  onnx::Model model;
+  model.ir_version = 8;
+  model.opset_imports = {{"", 17}};
+  model.graph.inputs = {{.name = "x", .shape = {std::int64_t{1}, std::int64_t{4}}}};
+  for (const char* name : {"y", "z"})
+    model.graph.outputs.push_back({.name = name, .shape = {std::int64_t{1}, std::int64_t{4}}});
+  model.graph.initializers = {{"weight", from_array(onnx::counting({4, 4}, -8))},
+                              {"bias", from_array(onnx::counting({4}, -40))}};
+  const auto add = [&](const char* op_type, std::vector<std::string> inputs, const char* output) {
+    model.graph.nodes.push_back({.op_type = op_type,
+                                 .domain = {},
+                                 .name = std::string("/") + output,
+                                 .inputs = std::move(inputs),
+                                 .outputs = {output},
+                                 .attributes = {}});
+  };
+  add("Gemm", {"x", "weight", "bias"}, "first");
+  add("Gemm", {"first", "weight", "bias"}, "second");
+  add("Relu", {"second"}, "y");
+  add("Mul", {"second", "second"}, "z");
+  fs::create_directories(directory_ / "in");
+  onnx::write_model(model, directory_ / "in" / "model.onnx", {});
+  const Array x = Array::float32({1, 4}, std::vector<float>{1, -2, 3, -1});
+  write_safetensors(directory_ / "x.safetensors", {{"x", from_array(x)}});
+  const std::vector<Array> expected = Session(directory_ / "in" / "model.onnx").run(NamedArrays{{"x", x}});
+  for (const QuantFormat format : {QuantFormat::QOperator, QuantFormat::QDQ}) {
+    QuantizeOptions options;
+    options.model = directory_ / "in";
+    options.output = directory_ / (format == QuantFormat::QDQ ? "qdq" : "qoperator");
+    options.config = AutoQuantizationConfig::avx2({.is_static = true});
+    options.config.format = format;
+    options.calibration = AutoCalibrationConfig::minmax(directory_ / "x.safetensors");
+    const QuantizationResult result = quantize_models(options);
+    EXPECT_EQ(result.models[0].quantized_nodes.at("Gemm"), 2);
+    const std::vector<Array> actual = Session(result.models[0].path).run(NamedArrays{{"x", x}});
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      float largest = 0;
+      for (const float value : expected[i].values<float>()) largest = std::max(largest, std::fabs(value));
+      for (std::size_t k = 0; k < 4; ++k)
+        EXPECT_NEAR(actual[i].data<float>()[k], expected[i].data<float>()[k], 0.03 * largest);
+    }
+  }
 }
 
 // ---- Passes ---------------------------------------------------------------------------------------------------------
