@@ -5,6 +5,8 @@
 #include <fstream>
 #include <system_error>
 
+#include <fmt/format.h>
+
 #include "onnxport/error.h"
 
 namespace onnxport::quantization {
@@ -178,9 +180,9 @@ Exclusion exclude_worst(const std::vector<LayerError>& layers, double tolerance,
   }
   if (enough == 0)
     throw Error(ErrorKind::ValidationFailed,
-                "the output error is " + std::string(std::isfinite(error) ? dump_json(Json(error)) : "not finite") +
-                    ", above the tolerance of " + dump_json(Json(tolerance)) + ", even with " + std::to_string(most) +
-                    " of " + std::to_string(sorted.size()) +
+                "the output error is " + (std::isfinite(error) ? fmt::format("{:.3g}", error) : "not finite") +
+                    ", above the tolerance of " + fmt::format("{:g}", tolerance) + ", even with " +
+                    std::to_string(most) + " of " + std::to_string(sorted.size()) +
                     " layers left as they were. Quantize to more bits, or in smaller blocks");
   while (enough - failed > 1) {
     const std::size_t middle = failed + (enough - failed) / 2;
