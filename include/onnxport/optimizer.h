@@ -92,6 +92,15 @@ struct OptimizationResult {
   std::vector<std::filesystem::path> files;  ///< all that was written
 };
 
+/// How a config with fp16 makes a model's numbers narrower, with the names of onnxruntime/transformers/float16.py.
+struct HalfPrecision {
+  bool bfloat16 = false;  ///< instead of float16
+  /// Operators and nodes that stay in float32, beside the operators that always do. A name that no model has is an
+  /// error.
+  std::vector<std::string> op_block_list{};
+  std::vector<std::string> node_block_list{};
+};
+
 class ORTOptimizer {
  public:
   /// A directory with ONNX models and the files beside them, or one ONNX file. `file_names`: of these models only.
@@ -101,10 +110,13 @@ class ORTOptimizer {
 
   /// Writes NAME_<file_suffix>.onnx for each model, ort_config.json and the files beside the models into `save_dir`,
   /// all when all is complete. Weights stay where they are until they are written: memory does not grow with them.
-  /// Throws Error: InvalidArgument (the output is the models' directory), InvalidModel (damaged, external data missing,
-  /// already quantized), OutputFailed, RuntimeFailed.
+  /// Throws Error: InvalidArgument (the output is the models' directory, unknown names in `half_precision`),
+  /// InvalidModel (damaged, external data missing, already quantized), OutputFailed, RuntimeFailed.
   OptimizationResult optimize(const OptimizationConfig& config, const std::filesystem::path& save_dir,
                               const std::string& file_suffix = "optimized", bool external_data = false) const;
+
+  /// What optimize() does about config.fp16.
+  HalfPrecision half_precision{};
 
   /// Shown while models are written: a stage, bytes done and in total.
   std::function<void(std::string_view stage, std::uint64_t done, std::uint64_t total)> progress{};

@@ -25,6 +25,8 @@ struct Request {
   fs::path output;
   std::string level;  ///< "O2"
   fs::path config;
+  bool fp16 = false;
+  HalfPrecision half_precision{};
   bool external_data = false;
   bool quiet = false;
   bool json = false;
@@ -53,9 +55,15 @@ OptimizationConfig read_config(const fs::path& path) {
 }
 
 OptimizationConfig make_config(const Request& request) {
-  if (!request.config.empty()) return read_config(request.config);
-  if (request.level.empty()) throw UsageError("one of -O1, -O2, -O3, -O4 and --config is missing");
-  return AutoOptimizationConfig::with_optimization_level(request.level);
+  if (request.config.empty() && request.level.empty())
+    throw UsageError("one of -O1, -O2, -O3, -O4 and --config is missing");
+  OptimizationConfig config = request.config.empty() ? AutoOptimizationConfig::with_optimization_level(request.level)
+                                                     : read_config(request.config);
+  config.fp16 = config.fp16 || request.fp16 || request.half_precision.bfloat16;
+  if (!config.fp16 &&
+      (!request.half_precision.op_block_list.empty() || !request.half_precision.node_block_list.empty()))
+    throw UsageError("--block-op and --block-node say what stays float32: add --fp16, --bf16 or -O4");
+  return config;
 }
 
 // ---- The report -----------------------------------------------------------------------------------------------------
@@ -119,13 +127,15 @@ void print_summary(Terminal& terminal, const OptimizationResult& result) {
 int run(const Request& request) {
   const OptimizationConfig config = make_config(request);
   Terminal terminal({.log = !request.quiet && !request.json, .progress = !request.quiet});
-  if (config.fp16)
-    terminal.warn("the model becomes float16, which is meant for GPUs: on a CPU, ONNX Runtime converts back and forth");
   ORTOptimizer optimizer = ORTOptimizer::from_pretrained(request.model);
+  optimizer.half_precision = request.half_precision;
   optimizer.progress = [&](std::string_view stage, std::uint64_t done, std::uint64_t total) {
     terminal.show({stage, done, total});
   };
   const OptimizationResult result = optimizer.optimize(config, request.output, "optimized", request.external_data);
+  if (config.fp16)
+    terminal.warn(std::string("the model becomes ") + (request.half_precision.bfloat16 ? "bfloat16" : "float16") +
+                  ", which is meant for GPUs: on a CPU, ONNX Runtime converts back and forth");
   if (request.json) {
     fmt::print("{}\n", dump_json(describe(result), 2));
   } else {
@@ -174,6 +184,25 @@ OptionGroup levels(Request& request) {
         }}}};
 }
 
+OptionGroup half_precision_options(Request& request) {
+  HalfPrecision& half_precision = request.half_precision;
+  const auto list = [](std::string names, std::string value, std::string help, std::vector<std::string>& target) {
+    return Option{.names = std::move(names),
+                  .value = std::move(value),
+                  .help = std::move(help),
+                  .apply = [&target](const std::string& name) { target.push_back(name); },
+                  .repeated = true};
+  };
+  return {"Half precision",
+          {{"--fp16", "", "float16 inside, at any level; inputs and outputs stay float32. -O4 implies it.", "",
+            store_flag(request.fp16)},
+           {"--bf16", "", "bfloat16 instead, which has the range of float32.", "", store_flag(half_precision.bfloat16)},
+           list("--block-op", "OPERATOR", "Leave nodes of this operator in float32; may be given several times.",
+                half_precision.op_block_list),
+           list("--block-node", "NAME", "Leave this node in float32; may be given several times.",
+                half_precision.node_block_list)}};
+}
+
 OptionGroup output_options(Request& request) {
   return {
       "Output and report",
@@ -200,7 +229,8 @@ Command onnxruntime_optimize_command() {
                        "Fuse what ONNX Runtime has an operator for"},
                       {"onnxport onnxruntime optimize --onnx_model bert_onnx/ -O3 --json -o bert_o3/",
                        "Approximate GELU, and tell what was done in JSON"}};
-  command.groups = {required_arguments(*request), levels(*request), output_options(*request)};
+  command.groups = {required_arguments(*request), levels(*request), half_precision_options(*request),
+                    output_options(*request)};
   command.run = [request] { return run(*request); };
   return command;
 }

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
+#include <set>
 #include <utility>
 
+#include "core/nearest.h"
 #include "export/ort_config.h"
 #include "export/rewrite.h"
 #include "onnx/reader.h"
@@ -57,6 +59,44 @@ void refuse_quantized(const onnx::Model& model, const fs::path& file) {
 
 }  // namespace
 
+namespace {
+
+void check_known(const std::vector<std::string>& names, const std::set<std::string>& known, const std::string& what) {
+  for (const std::string& name : names) {
+    if (known.contains(name)) continue;
+    throw Error(ErrorKind::InvalidArgument,
+                "no " + what + " " + quote_json(name) + " in the models" +
+                    describe_nearest(name, std::vector<std::string>(known.begin(), known.end())));
+  }
+}
+
+void check_block_lists(const HalfPrecision& half_precision, const std::vector<fs::path>& files) {
+  if (half_precision.op_block_list.empty() && half_precision.node_block_list.empty()) return;
+  std::set<std::string> operators;
+  std::set<std::string> nodes;
+  for (const fs::path& file : files) {
+    const onnx::Model model = onnx::read_model(file);
+    onnx::for_each_graph(model.graph, [&](const onnx::Graph& graph) {
+      for (const onnx::Node& node : graph.nodes) {
+        operators.insert(node.op_type);
+        if (!node.name.empty()) nodes.insert(node.name);
+      }
+    });
+  }
+  check_known(half_precision.op_block_list, operators, "operator");
+  check_known(half_precision.node_block_list, nodes, "node is called");
+}
+
+optimization::Float16Options float16_options(const HalfPrecision& half_precision) {
+  optimization::Float16Options options;
+  if (half_precision.bfloat16) options.type = DataType::BFloat16;
+  options.op_block_list.insert(half_precision.op_block_list.begin(), half_precision.op_block_list.end());
+  options.node_block_list.insert(half_precision.node_block_list.begin(), half_precision.node_block_list.end());
+  return options;
+}
+
+}  // namespace
+
 ORTOptimizer ORTOptimizer::from_pretrained(const fs::path& model, const std::vector<std::string>& file_names) {
   find_onnx_files(model, file_names);
   ORTOptimizer optimizer;
@@ -67,6 +107,7 @@ ORTOptimizer ORTOptimizer::from_pretrained(const fs::path& model, const std::vec
 
 OptimizationResult ORTOptimizer::optimize(const OptimizationConfig& config, const fs::path& save_dir,
                                           const std::string& file_suffix, bool external_data) const {
+  if (config.fp16) check_block_lists(half_precision, find_onnx_files(model_, file_names_));
   OptimizationResult result;
   bool has_external_data = external_data;
   RewriteOptions options;
@@ -91,7 +132,8 @@ OptimizationResult ORTOptimizer::optimize(const OptimizationConfig& config, cons
     OptimizedModel entry;
     entry.source_operators = count_operators(model);
     optimization::optimize_model(model, config, entry);
-    if (config.fp16) entry.applied["Float16"] = optimization::convert_to_float16(model);
+    if (config.fp16)
+      entry.applied["Float16"] = optimization::convert_to_float16(model, float16_options(half_precision));
     entry.operators = count_operators(model);
     result.models.push_back(std::move(entry));
   });
