@@ -32,9 +32,7 @@ endfunction()
 
 # Reads once what most sources of a target begin with, a third of the time of a clean build. Not where there is ccache,
 # which knows a source by what it includes; those builds also see to it that every source includes what it needs.
-# REUSE_FROM another: takes the other target's.
 function(onnxport_precompile_headers target)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "REUSE_FROM" "")
   if(CMAKE_CXX_COMPILER_LAUNCHER)
     return()
   endif()
@@ -42,13 +40,10 @@ function(onnxport_precompile_headers target)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     target_compile_options(${target} PRIVATE -Wno-stringop-overread)
   endif()
-  if(arg_REUSE_FROM)
-    target_precompile_headers(${target} REUSE_FROM ${arg_REUSE_FROM})
-  else()
-    target_precompile_headers(
-      ${target} PRIVATE <algorithm> <array> <cmath> <cstdint> <filesystem> <functional> <map> <memory> <optional> <set>
-      <span> <string> <string_view> <unordered_map> <utility> <variant> <vector> <fmt/format.h> ${arg_UNPARSED_ARGUMENTS})
-  endif()
+  target_precompile_headers(
+    ${target}
+    PRIVATE <algorithm> <array> <cmath> <cstdint> <filesystem> <functional> <map> <memory> <optional> <set> <span>
+            <string> <string_view> <unordered_map> <utility> <variant> <vector> <fmt/format.h>)
 endfunction()
 
 # Lets one source file of the library, and no other, include the headers of an imported target.
