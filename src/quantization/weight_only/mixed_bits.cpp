@@ -45,10 +45,12 @@ std::optional<int> layer_of(std::string_view name) {
   return std::nullopt;
 }
 
-/// As llama.cpp's use_more_bits.
+/// As make_int4_algo_config of onnxruntime-genai's builder, which divides and rounds where llama.cpp's use_more_bits
+/// has integers: of 12 layers 0, 1, 4, 7, 10 and 11.
 bool has_more_bits(int layer, int layers) {
-  const int eighth = layers / 8;
-  return layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;
+  const double eighth = layers / 8.0;
+  const int after_first = layer - static_cast<int>(std::nearbyint(eighth));  // rounds halves to even, as Python
+  return layer < eighth || layer >= 7 * eighth || (after_first + 3 * layers) % 3 == 2;
 }
 
 }  // namespace
