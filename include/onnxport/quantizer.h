@@ -108,10 +108,12 @@ QuantizationConfig quantization_config_from_file(const std::filesystem::path& or
 
 /// How much of a weight quantization has lost: the dequantized weight against the real one.
 struct QuantizationError {
-  std::string file;     ///< "model.onnx"
-  std::string node;     ///< "/encoder/layer.0/attention/self/query/Gemm"
-  std::string op_type;  ///< of the node as it was
-  std::string tensor;   ///< name of the weight
+  std::string file;                  ///< "model.onnx"
+  std::string node;                  ///< "/encoder/layer.0/attention/self/query/Gemm"
+  std::string op_type;               ///< of the node as it was
+  std::string tensor;                ///< name of the weight
+  std::vector<std::string> nodes{};  ///< all that the quantized weight is for, those without a name left out
+  std::vector<std::int64_t> shape{};
   std::uint64_t elements = 0;
   double sqnr = 0;       ///< 10 log10(sum of x^2 / sum of (x - x')^2), in decibels; infinite without an error
   double max_error = 0;  ///< largest |x - x'|
@@ -129,7 +131,7 @@ struct QuantizationResult {
     CalibrationRanges ranges;                    ///< in static quantization
   };
   std::vector<Model> models;
-  std::vector<std::filesystem::path> files;  ///< all that was written
+  std::vector<std::filesystem::path> files;  ///< all that was published
   std::vector<QuantizationError> errors;     ///< if asked for; a line for each quantized weight
   std::vector<std::string> warnings;
 };
@@ -147,6 +149,9 @@ struct QuantizeOptions {
   bool statistics = false;  ///< compute QuantizationResult::errors
   std::function<void(std::string_view line)> warn{};
   std::function<void(std::string_view stage, std::uint64_t done, std::uint64_t total)> progress{};
+  /// Called when all models are complete, with the paths where they lie until they are published: to look at what
+  /// became of them. If it returns false, or throws, nothing is published and the output is as it was.
+  std::function<bool(const QuantizationResult& staged)> accept{};
 };
 
 /// Quantizes all models of a directory, as `optimum-cli onnxruntime quantize` does: model.onnx becomes

@@ -9,6 +9,7 @@
 #include <fmt/core.h>
 
 #include "cli/commands.h"
+#include "cli/quantization_report.h"
 #include "cli/terminal.h"
 #include "onnxport/json.h"
 #include "onnxport/quantizer.h"
@@ -30,6 +31,7 @@ struct Request {
   CalibrationConfig calibration;
   std::optional<double> percentile;
   std::string calibration_option;  ///< one that tells how to calibrate
+  ReportRequest report;
   bool quiet = false;
   bool json = false;
 };
@@ -150,8 +152,8 @@ OptionGroup calibration_options(Request& request) {
         how("--calibration_length", store_integer(calibration.max_length, 1))}}};
 }
 
-OptionGroup report_options(Request& request) {
-  return {"Report",
+OptionGroup log_options(Request& request) {
+  return {"Log",
           {{"--statistics", "", "Compute the error of every quantized weight and print the worst; all with --json.", "",
             store_flag(request.options.statistics)},
            {"--quiet", "", "Print warnings and errors only.", "", store_flag(request.quiet)},
@@ -215,10 +217,71 @@ void print_summary(Terminal& terminal, const QuantizationResult& result) {
   }
 }
 
+// ---- Measuring ------------------------------------------------------------------------------------------------------
+
+/// "dynamic int8, --avx2, per channel"
+std::string describe_settings(const Request& request) {
+  const QuantizationConfig& config = request.options.config;
+  const auto type = [](QuantType value) { return value == QuantType::QInt8 ? "int8" : "uint8"; };
+  return fmt::format("{}, {} activations, {} weights{}{} ({})", config.is_static ? "static" : "dynamic",
+                     type(config.activations_dtype), type(config.weights_dtype),
+                     config.per_channel ? " per channel" : "", config.reduce_range ? " of 7 bits" : "",
+                     request.preset_option);
+}
+
+/// The weight as the model has it, also where a transposed one takes its place.
+quantization::LayerError describe_layer(const QuantizationError& error, double bits) {
+  constexpr std::string_view kTransposed = "_Transposed";
+  quantization::LayerError layer{.file = error.file,
+                                 .nodes = error.nodes,
+                                 .weight = error.tensor,
+                                 .shape = error.shape,
+                                 .bits = bits,
+                                 .sqnr = error.sqnr,
+                                 .max_error = error.max_error,
+                                 .cosine = error.cosine};
+  if (layer.weight.ends_with(kTransposed)) {
+    layer.weight.resize(layer.weight.size() - kTransposed.size());
+    std::reverse(layer.shape.begin(), layer.shape.end());
+  }
+  return layer;
+}
+
+quantization::StagedQuantization describe_staged(const QuantizationResult& result, const QuantizationConfig& config) {
+  quantization::StagedQuantization staged;
+  for (const QuantizationResult::Model& model : result.models)
+    staged.models.push_back(
+        {model.source, model.path, model.path.filename().string(), model.source_bytes, model.bytes});
+  for (const QuantizationError& error : result.errors)
+    staged.layers.push_back(describe_layer(error, config.reduce_range ? 7 : 8));
+  return staged;
+}
+
+/// Quantizes as often as a tolerance takes; `result` is that which was published.
+quantization::QuantizationReport quantize_and_assess(Request& request, Terminal& terminal, QuantizationResult& result) {
+  const auto quantize = [&](const std::vector<std::string>& excluded, const auto& accept) {
+    QuantizeOptions options = request.options;
+    std::vector<std::string>& nodes = options.config.nodes_to_exclude;
+    nodes.insert(nodes.end(), excluded.begin(), excluded.end());
+    options.statistics = true;
+    options.accept = [&](const QuantizationResult& staged) { return accept(describe_staged(staged, options.config)); };
+    result = quantize_models(options);
+    // The ranges of activations are the same whatever is left out.
+    if (result.models.size() == 1 && options.config.is_static)
+      request.options.calibration_tensors_range = result.models.front().ranges;
+  };
+  quantization::QuantizationReport report =
+      quantization::assess_quantization(assessment_options(request.report, request.options.model, terminal), quantize);
+  report.model = request.options.model.string();
+  report.settings = describe_settings(request);
+  return report;
+}
+
 int run_quantize(Request& request) {
   if (request.preset_option.empty())
     throw UsageError("one of --arm64, --avx2, --avx512, --avx512_vnni, --ppc64le, --tensorrt and --config is needed");
   if (request.is_calibrated) {
+    if (request.report.data.empty()) request.report.data = request.calibration.data;
     request.preset.is_static = true;
     if (request.percentile) request.calibration.percentile = *request.percentile;
     request.options.calibration = request.calibration;
@@ -246,11 +309,19 @@ int run_quantize(Request& request) {
   request.options.progress = [&](std::string_view stage, std::uint64_t done, std::uint64_t total) {
     terminal.show({stage, done, total});
   };
-  const QuantizationResult result = quantize_models(request.options);
-  if (request.json) {
-    fmt::print("{}\n", dump_json(describe(result), 2));
+  QuantizationResult result;
+  std::optional<quantization::QuantizationReport> report;
+  if (is_assessed(request.report, request.options.output)) {
+    report = quantize_and_assess(request, terminal, result);
   } else {
-    print_summary(terminal, result);
+    result = quantize_models(request.options);
+  }
+  if (!request.json) print_summary(terminal, result);
+  if (report) publish_report(*report, request.report, terminal);
+  if (request.json) {
+    Json described = describe(result);
+    if (report) described.set("report", describe_report(*report, request.report));
+    fmt::print("{}\n", dump_json(described, 2));
   }
   return 0;
 }
@@ -272,10 +343,17 @@ Command onnxruntime_quantize_command() {
        "Leave a layer as it is"},
       {"onnxport onnxruntime quantize --onnx_model bert_onnx/ --avx2 --calibration texts.jsonl -o bert_static/",
        "Quantize activations, too, by their ranges on some texts"},
+      {"onnxport onnxruntime quantize --onnx_model bert_onnx/ --avx2 --report report.html --report_data texts.jsonl "
+       "--tolerance 0.05 -o bert_int8/",
+       "See what is lost, and leave layers as they are that lose too much"},
       {"onnxport onnxruntime quantize --onnx_model bert_onnx/ --config ort_config.json -o bert_int8/",
        "Take the settings of an earlier quantization"}};
-  command.groups = {required_arguments(*request), presets(*request), settings(*request), calibration_options(*request),
-                    report_options(*request)};
+  command.groups = {required_arguments(*request),
+                    presets(*request),
+                    settings(*request),
+                    calibration_options(*request),
+                    {"What is lost", report_options(request->report, '_', "those of --calibration, else random")},
+                    log_options(*request)};
   command.run = [request] { return run_quantize(*request); };
   return command;
 }

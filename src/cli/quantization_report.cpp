@@ -44,7 +44,7 @@ void check_directory(const fs::path& report, const fs::path& output) {
 
 }  // namespace
 
-std::vector<Option> report_options(ReportRequest& request, char dash) {
+std::vector<Option> report_options(ReportRequest& request, char dash, const std::string& default_data) {
   const auto dependent = [&request, dash](const char* name, Apply apply) {
     return [&request, option = spelled(name, dash), apply = std::move(apply)](const std::string& value) {
       request.dependent_option = option;
@@ -68,7 +68,7 @@ std::vector<Option> report_options(ReportRequest& request, char dash) {
        .value = "FILE",
        .help = "Inputs to run the models on: JSON lines ({\"text\": ...}, or the model's inputs by name), or a "
                "safetensors file of the model's inputs whose first axis counts the samples.",
-       .default_value = "random inputs",
+       .default_value = default_data,
        .apply = dependent("--report-data", store(request.data))},
       {.names = spelled("--report-samples", dash),
        .value = "N",

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "cli/command_line.h"
@@ -22,8 +23,8 @@ struct ReportRequest {
   std::string dependent_option;  ///< one that means nothing without a report or a tolerance
 };
 
-/// The options, whose names have `dash` between words.
-std::vector<Option> report_options(ReportRequest& request, char dash);
+/// The options, whose names have `dash` between words. `default_data` is what the models are run on without a file.
+std::vector<Option> report_options(ReportRequest& request, char dash, const std::string& default_data);
 
 /// Whether models are to be measured. Throws UsageError for options that do not go together; Error(InvalidArgument) for
 /// reports that could not be written when all is done.

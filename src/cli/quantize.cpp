@@ -137,7 +137,7 @@ std::vector<OptionGroup> option_groups(const std::shared_ptr<Request>& request) 
          .default_value = "all",
          .apply = append_to(options.file_names),
          .repeated = true}}},
-      {"What is lost", report_options(request->report, '-')},
+      {"What is lost", report_options(request->report, '-', "random inputs")},
       {"Output",
        {{"--suffix", "WORD", "Ending of the files' names: with q4, model.onnx becomes model_q4.onnx.", "",
          store(options.suffix)},

@@ -112,6 +112,25 @@ quantization::ActivationRanges as_ranges(const CalibrationRanges& given) {
   return ranges;
 }
 
+/// Names of the nodes that read each initializer. A Gemm's transposed weight is one of its own in dynamic quantization.
+std::map<std::string, std::vector<std::string>> readers(const onnx::Model& model, bool is_static) {
+  std::map<std::string, std::vector<std::string>> names;
+  onnx::for_each_graph(model.graph, [&](const onnx::Graph& graph) {
+    for (const onnx::Initializer& initializer : graph.initializers) names[initializer.name];
+  });
+  onnx::for_each_graph(model.graph, [&](const onnx::Graph& graph) {
+    for (const onnx::Node& node : graph.nodes) {
+      const bool is_transposed =
+          !is_static && node.op_type == "Gemm" && onnx::integer_attribute(node, "transB", 0) != 0;
+      for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+        if (node.name.empty() || !names.contains(node.inputs[i])) continue;
+        names[node.inputs[i] + (is_transposed && i == 1 ? "_Transposed" : "")].push_back(node.name);
+      }
+    }
+  });
+  return names;
+}
+
 class Quantization {
  public:
   explicit Quantization(const QuantizeOptions& options)
@@ -133,18 +152,27 @@ class Quantization {
     rewrite.external_data = options_.use_external_data_format;
     rewrite.progress = options_.progress;
     rewrite.documents = [this] { return documents(); };
+    if (options_.accept) {
+      rewrite.accept = [this](const std::vector<RewrittenModel>& staged) {
+        set_models(staged);
+        return options_.accept(result_);
+      };
+    }
     RewriteResult rewritten =
         rewrite_models(rewrite, [this](onnx::Model& model, const fs::path& file) { quantize(model, file); });
-    for (std::size_t i = 0; i < rewritten.models.size(); ++i) {
-      RewrittenModel& model = rewritten.models[i];
-      result_.models.push_back({model.source, model.path, model.source_bytes, model.bytes,
-                                std::move(quantized_nodes_[i]), std::move(ranges_[i])});
-    }
+    set_models(rewritten.models);
     result_.files = std::move(rewritten.files);
     return std::move(result_);
   }
 
  private:
+  void set_models(const std::vector<RewrittenModel>& models) {
+    result_.models.clear();
+    for (std::size_t i = 0; i < models.size(); ++i)
+      result_.models.push_back(
+          {models[i].source, models[i].path, models[i].source_bytes, models[i].bytes, quantized_nodes_[i], ranges_[i]});
+  }
+
   void quantize(onnx::Model& model, const fs::path& file) {
     quantization::refuse_quantized(model, file.string());
     if (const std::string name = custom_operator(model); !name.empty()) {
@@ -158,6 +186,7 @@ class Quantization {
     }
     if (options_.progress) options_.progress("Quantizing " + file.filename().string(), 0, 1);
     const std::string why = reason(model, config_.is_static);
+    const auto nodes = options_.statistics ? readers(model, config_.is_static) : decltype(readers(model, false))();
     ranges_.push_back(config_.is_static ? find_ranges(model, file) : CalibrationRanges());
     ModelOutcome outcome = quantized(model);
     if (outcome.quantized_nodes.empty()) {
@@ -166,8 +195,14 @@ class Quantization {
     }
     if (options_.statistics) {
       for (const quantization::QuantizedWeight& weight : outcome.weights) {
-        result_.errors.push_back(quantization::weight_error(weight));
-        result_.errors.back().file = file.filename().string();
+        QuantizationError error = quantization::weight_error(weight);
+        error.file = file.filename().string();
+        if (const auto found = nodes.find(error.tensor); found != nodes.end()) {
+          error.nodes = found->second;
+        } else if (!error.node.empty()) {
+          error.nodes = {error.node};
+        }
+        result_.errors.push_back(std::move(error));
       }
     }
     quantized_nodes_.push_back(std::move(outcome.quantized_nodes));

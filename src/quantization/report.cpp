@@ -183,7 +183,7 @@ Exclusion exclude_worst(const std::vector<LayerError>& layers, double tolerance,
                 "the output error is " + (std::isfinite(error) ? fmt::format("{:.3g}", error) : "not finite") +
                     ", above the tolerance of " + fmt::format("{:g}", tolerance) + ", even with " +
                     std::to_string(most) + " of " + std::to_string(sorted.size()) +
-                    " layers left as they were. Quantize to more bits, or in smaller blocks");
+                    " layers left as they were. Allow more, or choose settings that lose less");
   while (enough - failed > 1) {
     const std::size_t middle = failed + (enough - failed) / 2;
     const double attempted = attempt(first(middle));

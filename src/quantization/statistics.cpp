@@ -76,6 +76,7 @@ QuantizationError weight_error(const QuantizedWeight& weight) {
   error.node = weight.node;
   error.op_type = weight.op_type;
   error.tensor = weight.tensor;
+  error.shape = weight.real.shape;
   error.elements = static_cast<std::uint64_t>(count);
   error.sqnr = total.noise == 0 ? std::numeric_limits<double>::infinity() : 10 * std::log10(total.signal / total.noise);
   error.max_error = total.largest;

@@ -249,6 +249,68 @@ TEST_F(CliQuantizationReport, NodesOfASharedWeightAreLeftTogether) {
   EXPECT_EQ(most, 2U) << "the embedding is the head";
 }
 
+// ---- 8-bit integers -------------------------------------------------------------------------------------------------
+
+TEST_F(CliQuantizationReport, FiguresOfEightBitsAreThoseOfTheModels) {
+  const ProcessResult result = run({"onnxruntime", "quantize", "--onnx_model", "out", "--avx2", "-o", "q", "--report",
+                                    "r.json", "--report_data", "data.jsonl", "--json"});
+  ASSERT_TRUE(succeeded(result));
+  const Json json = report("r.json");
+  EXPECT_EQ(at(json, "settings").string(), "dynamic, uint8 activations, uint8 weights (--avx2)");
+  const onnx::Model before = onnx::read_model(path("out/model.onnx"));
+  const Dequantizer tensors(onnx::read_model(path("q/model_quantized.onnx")));
+  int linear = 0;
+  for (const Json& layer : at(json, "layers").array()) {
+    const std::string node = at(layer, "nodes").array().at(0).string();
+    if (node_of(before, node).op_type != "Gemm") continue;
+    ++linear;
+    const std::string name = at(layer, "weight").string() + "_Transposed";
+    const Array rows = rows_of(before, node);  // [outputs, inputs]; the integers are [inputs, outputs]
+    const Array& integers = tensors.tensor(name + "_quantized");
+    EXPECT_EQ(dump_json(at(layer, "shape")), dump_json(Json(Json::Array(rows.shape().begin(), rows.shape().end()))))
+        << node;
+    const double scale = static_cast<double>(tensors.tensor(name + "_scale").data<float>()[0]);
+    const int zero_point = tensors.tensor(name + "_zero_point").data<std::uint8_t>()[0];
+    Errors errors;
+    for (std::int64_t row = 0; row < rows.shape()[0]; ++row) {
+      for (std::int64_t column = 0; column < rows.shape()[1]; ++column) {
+        const int integer = integers.data<std::uint8_t>()[column * rows.shape()[0] + row];
+        errors.add(static_cast<double>(rows.data<float>()[row * rows.shape()[1] + column]),
+                   scale * (integer - zero_point));
+      }
+    }
+    EXPECT_NEAR(at(layer, "sqnr_db").number(), errors.sqnr(), 1e-3) << node;
+    EXPECT_NEAR(at(layer, "max_error").number(), errors.largest, 1e-6) << node;
+    EXPECT_NEAR(at(layer, "cosine").number(), errors.cosine(), 1e-6) << node;
+  }
+  EXPECT_EQ(linear, 14);
+  expect_outputs(at(json, "models").array().at(0), output_errors("q/model_quantized.onnx"));
+  const Json printed = parse_json(result.output, "stdout");
+  EXPECT_EQ(dump_json(at(printed, "report", "models")), dump_json(at(json, "models")));
+}
+
+TEST_F(CliQuantizationReport, AToleranceHoldsForEightBits) {
+  const auto quantize_integers = [&](const std::string& output, std::vector<std::string> more) {
+    more.insert(more.begin(), {"onnxruntime", "quantize", "--onnx_model", "out", "--avx2", "-o", output});
+    return run(more);
+  };
+  ASSERT_TRUE(succeeded(quantize_integers("all", {})));
+  const double tolerance = output_errors("all/model_quantized.onnx").relative() * 0.7;
+  ASSERT_TRUE(succeeded(quantize_integers(
+      "q", {"--tolerance", dump_json(Json(tolerance)), "--report", "r.json", "--report_data", "data.jsonl"})));
+  EXPECT_LE(output_errors("q/model_quantized.onnx").relative(), tolerance);
+  const Json json = report("r.json");
+  EXPECT_FALSE(at(json, "excluded").array().empty());
+  EXPECT_TRUE(failed(quantize_integers("none", {"--tolerance", "1e-9"}), 1, {"above the tolerance of 1e-09"}));
+  EXPECT_FALSE(fs::exists(path("none")));
+  EXPECT_TRUE(failed(quantize_integers("none", {"--report_data", "data.jsonl"}), 2,
+                     {"--report_data needs --report or --tolerance"}));
+  // The calibration data is what the models are run on.
+  ASSERT_TRUE(succeeded(quantize_integers("static", {"--calibration", "data.jsonl", "--report", "static.json"})));
+  const Json calibrated = report("static.json");
+  expect_outputs(at(calibrated, "models").array().at(0), output_errors("static/model_quantized.onnx"));
+}
+
 // ---- Task sets ------------------------------------------------------------------------------------------------------
 
 std::size_t largest(const std::vector<float>& values) {

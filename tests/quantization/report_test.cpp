@@ -175,8 +175,8 @@ TEST(ExcludeWorst, TheBestLayerStays) {
     return std::string();
   };
   EXPECT_EQ(refused(layers, 0.5),
-            "the output error is 0.5, above the tolerance of 0.1, even with 2 of 3 layers left as they were. Quantize "
-            "to more bits, or in smaller blocks");
+            "the output error is 0.5, above the tolerance of 0.1, even with 2 of 3 layers left as they were. Allow "
+            "more, or choose settings that lose less");
   EXPECT_NE(refused({layer(0, "fc", 10)}, 0.5).find("0 of 1 layers"), std::string::npos);
   EXPECT_NE(refused({}, NAN).find("the output error is not finite"), std::string::npos);
 }
