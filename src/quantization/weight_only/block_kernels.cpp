@@ -67,12 +67,6 @@ ONNXPORT_INLINE std::int32_t round_half_up(float value) {
   return whole + (value - static_cast<float>(whole) >= 0.5F ? 1 : 0);
 }
 
-/// Rounds to the nearest integer, to the even one of two, in the processor's rounding mode. For |value| below 2^22.
-ONNXPORT_INLINE float round_half_even(float value) {
-  constexpr float kMagic = 12582912.0F;  // 1.5 * 2^23: no fraction is left beside it
-  return (value + kMagic) - kMagic;
-}
-
 /// Finds scale and zero point of a block.
 struct BlockScale {
   float scale;

@@ -68,4 +68,10 @@ void quantize_blocks_with(const BlockSettings& settings, std::span<const float> 
 /// Values of `bits` bits, one a byte, packed into bytes, low bits first. The last byte is filled with zeros.
 void pack_bits(std::span<const std::uint8_t> values, int bits, std::uint8_t* packed);
 
+/// Rounds to the nearest integer, to the even one of two, in the processor's rounding mode. For |value| below 2^22.
+[[gnu::always_inline]] inline float round_half_even(float value) {
+  constexpr float kMagic = 12582912.0F;  // 1.5 * 2^23: no fraction is left beside it
+  return (value + kMagic) - kMagic;
+}
+
 }  // namespace onnxport::quantization

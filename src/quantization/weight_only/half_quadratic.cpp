@@ -19,12 +19,6 @@ constexpr double kWorstError = 1e4;
 /// Blocks that a thread takes at once, at least.
 constexpr std::int64_t kGrain = 2048;
 
-/// Of numbers from 0 on that are far below 2^23, from where on a float has no fraction.
-float round_half_even(float value) {
-  constexpr float kNoFraction = 8388608.0F;
-  return value + kNoFraction - kNoFraction;
-}
-
 /// Errors that shrink() surely makes zero, which nearly all are: where e <= e^(p - 1) / beta.
 float smallest_kept_error(float beta) { return 0.99F * std::pow(1.0F / beta, 1.0F / (2.0F - kNorm)); }
 
