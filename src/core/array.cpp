@@ -14,11 +14,7 @@ constexpr std::align_val_t kAlignment{64};
 [[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::InvalidArgument, message); }
 
 std::size_t checked_byte_size(DataType type, std::span<const std::int64_t> shape) {
-  std::int64_t bytes = 0;
-  if (__builtin_mul_overflow(element_count(shape), static_cast<std::int64_t>(size_of(type)), &bytes)) {
-    fail("A tensor of shape " + shape_to_string(shape) + " has too many bytes");
-  }
-  return static_cast<std::size_t>(bytes);
+  return static_cast<std::size_t>(byte_size(type, element_count(shape)));
 }
 
 std::shared_ptr<std::byte> allocate(std::size_t size) {
@@ -64,11 +60,11 @@ Array Array::int64(std::vector<std::int64_t> shape, std::span<const std::int64_t
 }
 
 std::span<const std::byte> Array::bytes() const {
-  return {data_, static_cast<std::size_t>(element_count_) * size_of(type_)};
+  return {data_, static_cast<std::size_t>(byte_size(type_, element_count_))};
 }
 
 std::span<std::byte> Array::mutable_bytes() {
-  return {const_cast<std::byte*>(data_), static_cast<std::size_t>(element_count_) * size_of(type_)};
+  return {const_cast<std::byte*>(data_), static_cast<std::size_t>(byte_size(type_, element_count_))};
 }
 
 Array Array::reshaped(std::vector<std::int64_t> shape) const {

@@ -1,6 +1,9 @@
 #include "onnxport/data_type.h"
 
 #include <array>
+#include <string>
+
+#include "onnxport/error.h"
 
 namespace onnxport {
 namespace {
@@ -11,6 +14,7 @@ struct DataTypeInfo {
   std::uint8_t onnx_code;
   std::string_view name;
   std::string_view safetensors;
+  int elements_per_unit = 1;
 };
 
 /// One row for each type, in the order of the enumeration.
@@ -21,6 +25,7 @@ constexpr std::array kDataTypes{
     DataTypeInfo{DataType::BFloat16, 2, 16, "bfloat16", "BF16"},
     DataTypeInfo{DataType::Float8E4M3FN, 1, 17, "float8_e4m3fn", "F8_E4M3"},
     DataTypeInfo{DataType::Float8E5M2, 1, 19, "float8_e5m2", "F8_E5M2"},
+    DataTypeInfo{DataType::Float4E2M1, 1, 23, "float4_e2m1", "", 2},
     DataTypeInfo{DataType::Int64, 8, 7, "int64", "I64"},
     DataTypeInfo{DataType::Int32, 4, 6, "int32", "I32"},
     DataTypeInfo{DataType::Int16, 2, 5, "int16", "I16"},
@@ -29,6 +34,8 @@ constexpr std::array kDataTypes{
     DataTypeInfo{DataType::UInt32, 4, 12, "uint32", "U32"},
     DataTypeInfo{DataType::UInt16, 2, 4, "uint16", "U16"},
     DataTypeInfo{DataType::UInt8, 1, 2, "uint8", "U8"},
+    DataTypeInfo{DataType::Int4, 1, 22, "int4", "", 2},
+    DataTypeInfo{DataType::UInt4, 1, 21, "uint4", "", 2},
     DataTypeInfo{DataType::Bool, 1, 9, "bool", "BOOL"},
 };
 
@@ -46,13 +53,26 @@ const DataTypeInfo& info(DataType type) { return kDataTypes[static_cast<std::siz
 
 std::size_t size_of(DataType type) { return info(type).size; }
 
+int elements_per_unit(DataType type) { return info(type).elements_per_unit; }
+
+std::uint64_t byte_size(DataType type, std::int64_t element_count) {
+  const int packed = elements_per_unit(type);
+  std::int64_t size = 0;
+  const std::int64_t units = element_count / packed + (element_count % packed != 0 ? 1 : 0);
+  if (element_count < 0 || __builtin_mul_overflow(units, static_cast<std::int64_t>(size_of(type)), &size)) {
+    throw Error(ErrorKind::InvalidArgument,
+                "A tensor of " + std::to_string(element_count) + " elements has too many bytes");
+  }
+  return static_cast<std::uint64_t>(size);
+}
+
 std::string_view to_string(DataType type) { return info(type).name; }
 
 std::string_view safetensors_name(DataType type) { return info(type).safetensors; }
 
 std::optional<DataType> data_type_from_safetensors(std::string_view name) {
   for (const DataTypeInfo& row : kDataTypes) {
-    if (row.safetensors == name) return row.type;
+    if (!name.empty() && row.safetensors == name) return row.type;
   }
   return std::nullopt;
 }
@@ -66,6 +86,6 @@ std::optional<DataType> data_type_from_onnx(int code) {
   return std::nullopt;
 }
 
-bool is_floating_point(DataType type) { return type <= DataType::Float8E5M2; }
+bool is_floating_point(DataType type) { return type <= DataType::Float4E2M1; }
 
 }  // namespace onnxport

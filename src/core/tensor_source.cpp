@@ -24,6 +24,13 @@ constexpr std::size_t kBlockBytes = std::size_t{4} << 20;
 
 [[noreturn]] void fail_shape(const std::string& message) { throw Error(ErrorKind::ShapeMismatch, message); }
 
+/// Transforms move and convert elements one by one, which packed ones do not allow.
+void check_addressable(DataType type) {
+  if (elements_per_unit(type) == 1) return;
+  throw Error(ErrorKind::InvalidArgument, "Elements of " + std::string(to_string(type)) +
+                                              " are packed in pairs: they can be neither moved nor converted");
+}
+
 bool in_memory(const TensorSource& source) { return !source.bytes.empty(); }
 
 TensorSource lazy(DataType type, std::vector<std::int64_t> shape,
@@ -136,6 +143,10 @@ auto with_element(DataType type, Function function) {
       return function(NativeElement<std::uint8_t>{});
     case DataType::Bool:
       return function(BoolElement{});
+    case DataType::Int4:
+    case DataType::UInt4:
+    case DataType::Float4E2M1:
+      check_addressable(type);
   }
   throw Error(ErrorKind::InvalidArgument, "unknown data type");
 }
@@ -651,13 +662,7 @@ bool is_elementwise(const TensorSource& source) {
 
 std::int64_t TensorSource::element_count() const { return onnxport::element_count(shape); }
 
-std::uint64_t TensorSource::byte_size() const {
-  std::uint64_t size = 0;
-  if (__builtin_mul_overflow(static_cast<std::uint64_t>(element_count()), std::uint64_t{size_of(data_type)}, &size)) {
-    throw Error(ErrorKind::InvalidArgument, "A tensor of shape " + shape_to_string(shape) + " has too many bytes");
-  }
-  return size;
-}
+std::uint64_t TensorSource::byte_size() const { return onnxport::byte_size(data_type, element_count()); }
 
 void read_elements(const TensorSource& source, std::int64_t first, std::span<std::byte> out) {
   if (out.empty()) return;
@@ -686,7 +691,7 @@ Array materialize(const TensorSource& source) {
   Array array(source.data_type, source.shape);
   const std::span<std::byte> out = array.mutable_bytes();
   const auto grain = static_cast<std::int64_t>(kBlockBytes / element_size);
-  parallel_for(array.element_count(), grain, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(static_cast<std::int64_t>(out.size() / element_size), grain, [&](std::int64_t begin, std::int64_t end) {
     read_elements(source, begin,
                   out.subspan(static_cast<std::size_t>(begin) * element_size,
                               static_cast<std::size_t>(end - begin) * element_size));
@@ -722,6 +727,7 @@ TensorSource reshape(TensorSource source, std::vector<std::int64_t> shape) {
 
 TensorSource transpose(TensorSource source, std::vector<int> permutation) {
   check_permutation(source.shape, permutation);
+  check_addressable(source.data_type);
   std::vector<std::int64_t> shape;
   for (const int axis : permutation) shape.push_back(source.shape[static_cast<std::size_t>(axis)]);
   if (source.element_count() <= 1) return reshape(std::move(source), std::move(shape));
@@ -738,6 +744,7 @@ TensorSource concat(std::vector<TensorSource> sources, int axis) {
   const std::int64_t normalised = normalise_axis(sources.front(), axis);
   check_concat(sources, normalised);
   if (sources.size() == 1) return std::move(sources.front());
+  check_addressable(sources.front().data_type);
 
   const DataType type = sources.front().data_type;
   std::vector<std::int64_t> shape = sources.front().shape;
@@ -762,6 +769,7 @@ TensorSource slice(TensorSource source, int axis, std::int64_t begin, std::int64
   check_slice(source, normalised, begin, end);
   const AxisView view = view_around(source.shape, normalised);
   if (begin == 0 && end == view.size) return source;
+  check_addressable(source.data_type);
 
   const DataType type = source.data_type;
   const std::size_t element_size = size_of(type);

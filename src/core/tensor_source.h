@@ -25,7 +25,8 @@ struct TensorSource {
   /// The file that `bytes` lies in, if any, and the offset there (copy_file_range, external data by reference).
   std::shared_ptr<const MappedFile> file;
   std::uint64_t file_offset = 0;
-  /// Otherwise: computes the elements [first, first + out.size() / size_of(data_type)) into `out`. Thread-safe.
+  /// Otherwise: computes the elements (pairs of them, for types of 4 bits) [first, first + out.size() /
+  /// size_of(data_type)) into `out`. Thread-safe.
   std::function<void(std::int64_t first, std::span<std::byte> out)> compute;
   /// Keeps `bytes` alive when they do not lie in `file`.
   std::shared_ptr<const void> owner;

@@ -35,11 +35,12 @@ bool have_same_elements(const TensorSource& a, const TensorSource& b) {
   if (a.data_type != b.data_type || a.shape != b.shape) return false;
   if (!a.bytes.empty() && a.bytes.data() == b.bytes.data()) return true;
   constexpr std::int64_t kBlock = std::int64_t{1} << 18;
-  const std::int64_t count = a.element_count();
+  const std::uint64_t element_size = size_of(a.data_type);
+  const auto count = static_cast<std::int64_t>(a.byte_size() / element_size);
   std::vector<std::byte> left;
   std::vector<std::byte> right;
   for (std::int64_t first = 0; first < count; first += kBlock) {
-    left.resize(static_cast<std::size_t>(std::min(kBlock, count - first)) * size_of(a.data_type));
+    left.resize(static_cast<std::size_t>(std::min(kBlock, count - first)) * element_size);
     right.resize(left.size());
     read_elements(a, first, left);
     read_elements(b, first, right);

@@ -176,7 +176,7 @@ void OutputFile::copy_through_buffer(const MappedFile& file, std::uint64_t offse
 void OutputFile::write_computed(const TensorSource& source) {
   const std::uint64_t element = size_of(source.data_type);
   const auto batch = static_cast<std::int64_t>(kComputeBuffers / element);
-  const std::int64_t count = source.element_count();
+  const auto count = static_cast<std::int64_t>(source.byte_size() / element);
   for (std::int64_t first = 0; first < count; first += batch) {
     const std::int64_t size = std::min(batch, count - first);
     parallel_for(size, kComputeGrain, [&](std::int64_t begin, std::int64_t end) {

@@ -209,6 +209,9 @@ Array read_typed_data(const TensorFields& tensor, DataType type) {
     case DataType::Bool:
     case DataType::Float8E4M3FN:
     case DataType::Float8E5M2:
+    case DataType::Int4:  // pairs, packed as in raw_data
+    case DataType::UInt4:
+    case DataType::Float4E2M1:
       return narrowed<std::uint8_t>(tensor, type, tensor.int32s);
   }
   fail("Tensor '" + tensor.name + "' has an unknown element type");

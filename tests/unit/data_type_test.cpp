@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include "onnxport/array.h"
+
 namespace onnxport {
 namespace {
 
@@ -90,6 +92,17 @@ TEST(DataTypeTest, FloatingPointTypes) {
   for (const DataType type : kAllTypes) {
     EXPECT_EQ(is_floating_point(type), to_string(type).find("float") != std::string_view::npos) << to_string(type);
   }
+}
+
+TEST(DataTypeTest, TypesOfFourBitsArePackedInPairs) {
+  for (const DataType type : {DataType::Int4, DataType::UInt4, DataType::Float4E2M1}) {
+    EXPECT_EQ(elements_per_unit(type), 2);
+    EXPECT_EQ(byte_size(type, 5), 3U);
+    EXPECT_EQ(data_type_from_onnx(onnx_data_type(type)), type);
+    EXPECT_EQ(safetensors_name(type), "");
+    EXPECT_EQ(Array(type, {3, 3}).bytes().size(), 5U);
+  }
+  EXPECT_EQ(byte_size(DataType::Float32, 5), 20U);
 }
 
 }  // namespace

@@ -530,6 +530,20 @@ TEST(ComputedTest, ErrorsAreThrownEachTime) {
   for (int round = 0; round < 2; ++round) expect_error(ErrorKind::MissingTensor, [&] { materialize(source); });
 }
 
+TEST(PackedTest, IsReadAndReshapedButNeitherMovedNorConverted) {
+  Array pairs(DataType::UInt4, {2, 3});
+  const std::vector<std::byte> bytes{std::byte{0x21}, std::byte{0x43}, std::byte{0x65}};
+  std::copy(bytes.begin(), bytes.end(), pairs.mutable_bytes().begin());
+  const TensorSource source = from_array(pairs);
+  EXPECT_EQ(source.byte_size(), 3U);
+  const Array copy = materialize(reshape(source, {6}));
+  EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), copy.bytes().begin(), copy.bytes().end()));
+  EXPECT_THROW(transpose(source, {1, 0}), Error);
+  EXPECT_THROW(concat({source, source}, 0), Error);
+  EXPECT_THROW(slice(source, 0, 1, 2), Error);
+  EXPECT_THROW(cast(source, DataType::Float32), Error);
+}
+
 TEST(CompositionTest, SplitTransposeCast) {
   // What an export does with a fused projection: split by output, transpose, scale, and cast.
   const NumberFile file(0, 6 * 4);
