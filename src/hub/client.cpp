@@ -112,6 +112,7 @@ HttpResponse Client::get(HttpRequest request, const Prepare& prepare) {
     }
     HttpResponse response = follow(request);
     if (!is_transient(response) || attempt == attempts || stop_) return response;
+    if (request.is_first_contact && !response.is_connected) return response;
     std::chrono::milliseconds wait = delay;
     // The Hub says how long it wants to be left alone, in seconds.
     if (const long seconds = std::strtol(response.header("retry-after").c_str(), nullptr, 10); seconds > 0) {
@@ -238,7 +239,8 @@ bool is_unreachable(const HttpResponse& response) { return response.status == 0 
 HttpResponse get_description(Client& client) {
   const Identity& identity = client.identity();
   return client.get({.url = identity.endpoint + "/api/models/" + identity.model_id + "/revision/" +
-                            quote_url(identity.revision) + "?blobs=true"});
+                            quote_url(identity.revision) + "?blobs=true",
+                     .is_first_contact = true});
 }
 
 }  // namespace onnxport::hub

@@ -25,6 +25,7 @@ struct HttpResponse {
   std::map<std::string, std::string> headers;  ///< names in lower case
   std::string body;                            ///< unless it went to a receiver
   std::string failure;                         ///< what the connection failed of, else empty
+  bool is_connected = true;                    ///< false: the host is unknown, or nothing answers there
 
   std::string header(std::string_view name) const;
 };
@@ -36,6 +37,8 @@ struct HttpRequest {
   /// Receives the body of a response with status 200 or 206; other bodies are kept in the response. Returns false to
   /// stop, which makes `failure` "stopped".
   std::function<bool(long status, std::span<const std::byte>)> receive{};
+  /// The first request to a host: if it cannot be connected to, there is no network, and asking again only takes time.
+  bool is_first_contact = false;
 };
 
 /// One connection, kept alive between requests; for one thread at a time. Redirections are not followed. Proxies and

@@ -55,7 +55,8 @@ TEST_F(HubTest, OfflineWithoutCacheIsRefused) {
 
 TEST_F(HubTest, UnreachableHubLeavesTheCache) {
   const fs::path snapshot = download();
-  options_.endpoint = "http://127.0.0.1:1";  // nobody listens
+  options_.endpoint = "http://127.0.0.1:1";      // nobody listens
+  options_.retry_delay = std::chrono::hours(1);  // and is not asked again
   std::string warning;
   options_.warn = [&](std::string_view line) { warning = line; };
   EXPECT_EQ(download(), snapshot);
