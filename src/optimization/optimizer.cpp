@@ -6,9 +6,9 @@
 #include <set>
 #include <utility>
 
-#include "core/nearest.h"
 #include "export/ort_config.h"
 #include "export/rewrite.h"
+#include "onnx/node_names.h"
 #include "onnx/reader.h"
 #include "onnxport/error.h"
 #include "optimization/float16.h"
@@ -57,34 +57,16 @@ void refuse_quantized(const onnx::Model& model, const fs::path& file) {
   });
 }
 
-}  // namespace
-
-namespace {
-
-void check_known(const std::vector<std::string>& names, const std::set<std::string>& known, const std::string& what) {
-  for (const std::string& name : names) {
-    if (known.contains(name)) continue;
-    throw Error(ErrorKind::InvalidArgument,
-                "no " + what + " " + quote_json(name) + " in the models" +
-                    describe_nearest(name, std::vector<std::string>(known.begin(), known.end())));
-  }
-}
-
 void check_block_lists(const HalfPrecision& half_precision, const std::vector<fs::path>& files) {
   if (half_precision.op_block_list.empty() && half_precision.node_block_list.empty()) return;
   std::set<std::string> operators;
   std::set<std::string> nodes;
-  for (const fs::path& file : files) {
-    const onnx::Model model = onnx::read_model(file);
-    onnx::for_each_graph(model.graph, [&](const onnx::Graph& graph) {
-      for (const onnx::Node& node : graph.nodes) {
-        operators.insert(node.op_type);
-        if (!node.name.empty()) nodes.insert(node.name);
-      }
-    });
-  }
-  check_known(half_precision.op_block_list, operators, "operator");
-  check_known(half_precision.node_block_list, nodes, "node is called");
+  onnx::for_each_node(files, [&](const onnx::Node& node) {
+    operators.insert(node.op_type);
+    if (!node.name.empty()) nodes.insert(node.name);
+  });
+  onnx::check_known(half_precision.op_block_list, operators, "operator is called", files);
+  onnx::check_known(half_precision.node_block_list, nodes, "node is called", files);
 }
 
 optimization::Float16Options float16_options(const HalfPrecision& half_precision) {

@@ -10,6 +10,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/config.h"
+#include "checkpoint/read_config.h"
 #include "core/tensor_source.h"
 #include "onnxport/auto_tokenizer.h"
 #include "onnxport/error.h"
@@ -23,13 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 
 [[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::InvalidArgument, message); }
-
-Config read_config(const fs::path& directory) {
-  const fs::path file = directory / "config.json";
-  std::error_code error;
-  if (!fs::is_regular_file(file, error)) return Config(Json::Object{}, file.string());
-  return Config(parse_json(read_text_file(file), file.string()), file.string());
-}
 
 /// Samples as they stand in a file: inputs of the model by name, with a batch axis of 1.
 class Reader {

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 
+#include "checkpoint/read_config.h"
 #include "core/nearest.h"
 #include "core/tensor_source.h"
 #include "onnxport/error.h"
@@ -103,11 +104,8 @@ void check_shapes(const std::string& name, const Array& before, const Array& aft
 
 std::map<std::string, std::int64_t> label_ids(const fs::path& directory) {
   std::map<std::string, std::int64_t> ids;
-  std::ifstream file(directory / "config.json", std::ios::binary);
-  if (!file) return ids;
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  const Json config = parse_json(text, (directory / "config.json").string());
-  const Json* labels = config.find("label2id");
+  const Config config = read_config(directory);
+  const Json* labels = config.json().find("label2id");
   if (labels == nullptr || !labels->is_object()) return ids;
   for (const auto& [name, id] : labels->object())
     if (id.is_integer()) ids.emplace(name, id.integer());

@@ -3,10 +3,10 @@
 #include <set>
 #include <utility>
 
-#include "core/nearest.h"
 #include "export/ort_config.h"
 #include "export/rewrite.h"
 #include "onnx/external_data.h"
+#include "onnx/node_names.h"
 #include "onnx/reader.h"
 #include "onnxport/error.h"
 #include "onnxport/json.h"
@@ -25,33 +25,16 @@ using quantization::ModelOutcome;
 
 [[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::InvalidArgument, message); }
 
-/// All names that a user may call a node by: a Gemm is also the MatMul that it becomes.
-std::vector<std::string> node_names(const std::vector<fs::path>& files) {
-  std::set<std::string> names;
-  for (const fs::path& file : files) {
-    const onnx::Model model = onnx::read_model(file);
-    onnx::for_each_graph(model.graph, [&](const onnx::Graph& graph) {
-      for (const onnx::Node& node : graph.nodes) {
-        names.insert(node.name);
-        if (node.op_type == "Gemm") names.insert(node.name + "_MatMul");
-      }
-    });
-  }
-  names.erase("");
-  return {names.begin(), names.end()};
-}
-
 void check_node_names(const QuantizationConfig& config, const std::vector<fs::path>& files) {
   if (config.nodes_to_quantize.empty() && config.nodes_to_exclude.empty()) return;
-  const std::vector<std::string> known = node_names(files);
-  for (const auto* names : {&config.nodes_to_quantize, &config.nodes_to_exclude}) {
-    for (const std::string& name : *names) {
-      if (!std::binary_search(known.begin(), known.end(), name)) {
-        fail("no node is called " + quote_json(name) + " in " + files.front().filename().string() +
-             (files.size() > 1 ? " and the other models" : "") + describe_nearest(name, known));
-      }
-    }
-  }
+  std::set<std::string> known;
+  onnx::for_each_node(files, [&](const onnx::Node& node) {
+    if (node.name.empty()) return;
+    known.insert(node.name);
+    if (node.op_type == "Gemm") known.insert(node.name + "_MatMul");  // what it becomes
+  });
+  onnx::check_known(config.nodes_to_quantize, known, "node is called", files);
+  onnx::check_known(config.nodes_to_exclude, known, "node is called", files);
 }
 
 /// "TextVectorizer of ai.onnx.contrib", or "" if all operators are ONNX's and ONNX Runtime's own.
