@@ -50,8 +50,8 @@ class OnnxConfig {
   /// Throws Error as export_onnx does.
   explicit OnnxConfig(const std::filesystem::path& model, const std::string& task = "auto", const HubOptions& hub = {},
                       const ArchitectureOptions& options = {});
-  /// Of a config.json alone, without weights.
-  explicit OnnxConfig(const Json& config, const std::string& task = "auto");
+  /// Of a config.json alone, without weights. `monolith`: as ExportOptions has it.
+  explicit OnnxConfig(const Json& config, const std::string& task = "auto", bool monolith = false);
   virtual ~OnnxConfig();
   OnnxConfig(OnnxConfig&&) noexcept;
   OnnxConfig& operator=(OnnxConfig&&) noexcept;

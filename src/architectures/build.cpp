@@ -30,7 +30,9 @@ const Architecture& architecture_of(const Config& config, const Registry& known)
   return architecture_named(config.string("model_type"), "config.json", known);
 }
 
-const TaskDefinition& find_task(const Architecture& architecture, std::string_view task) {
+const TaskDefinition& find_task(const Architecture& architecture, std::string_view task, bool monolith) {
+  for (const TaskDefinition& definition : architecture.monolithic_tasks)
+    if (monolith && definition.task == task) return definition;
   if (const TaskDefinition* definition = architecture.find(task)) return *definition;
   std::string known;
   for (const TaskDefinition& other : architecture.tasks) known += (known.empty() ? "" : ", ") + other.task;
@@ -47,7 +49,7 @@ Config completed_config(const Checkpoint& checkpoint, const Architecture& archit
 
 BuiltTask build_task(const Checkpoint& checkpoint, const Architecture& architecture, std::string_view task,
                      const DimBindings& sizes, const OutputRequest& outputs) {
-  const TaskDefinition& definition = find_task(architecture, task);
+  const TaskDefinition& definition = find_task(architecture, task, outputs.monolith);
   const Config config = completed_config(checkpoint, architecture);
   refuse_pruned_heads(config);
   BuiltTask result;
@@ -60,6 +62,7 @@ BuiltTask build_task(const Checkpoint& checkpoint, const Architecture& architect
     ModelBuilder builder(store, config, definition.task);
     for (const InputSpec& spec : submodel.inputs) {
       if (outputs.left_out_inputs.contains(spec.name)) continue;
+      if (spec.is_optional && !outputs.added_inputs.contains(spec.name)) continue;
       TensorType type{spec.data_type, {}};
       for (const Dim& dim : spec.shape) type.shape.push_back(dim.substitute(sizes));
       builder.set_input(spec.name, graph->add_input(spec.name, std::move(type)));

@@ -33,8 +33,9 @@ const Architecture& architecture_named(std::string_view model_type, std::string_
 /// The architecture of a checkpoint by model_type of its config.json. Throws as architecture_named does.
 const Architecture& architecture_of(const Config& config, const Registry& known = registry());
 
-/// Throws Error(UnsupportedTask) that lists the architecture's tasks.
-const TaskDefinition& find_task(const Architecture& architecture, std::string_view task);
+/// `monolith`: the task in one file, if there is that. Throws Error(UnsupportedTask) that lists the architecture's
+/// tasks.
+const TaskDefinition& find_task(const Architecture& architecture, std::string_view task, bool monolith = false);
 
 /// The config with what the HF config class takes for members that config.json leaves out.
 Config completed_config(const Checkpoint& checkpoint, const Architecture& architecture);

@@ -8,7 +8,7 @@
 
 namespace onnxport {
 
-/// Which outputs a model is to have.
+/// Which outputs a model is to have, and which inputs and files.
 struct OutputRequest {
   /// Names as in the ModelOutput of transformers, in the order of the ONNX file; empty: those of the task. A series
   /// ("hidden_states", "attentions") stands for all of its members, "hidden_states.0" for one of them, and
@@ -20,6 +20,9 @@ struct OutputRequest {
 
   /// Inputs that the model is not to have: position_ids, where they are counted, and token_type_ids.
   std::set<std::string, std::less<>> left_out_inputs{};
+  /// Optional inputs that it is to have.
+  std::set<std::string, std::less<>> added_inputs{};
+  bool monolith = false;  ///< one file, where the architecture has one for the task; see Architecture
 
   bool is_default() const { return names.empty() && added_series.empty(); }
 };

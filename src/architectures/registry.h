@@ -17,6 +17,7 @@ struct InputSpec {
   std::string name;
   DataType data_type = DataType::Int64;
   Shape shape;
+  bool is_optional = false;  ///< the file has it only when it is asked for, see OutputRequest::added_inputs
 };
 
 /// An output as its config alone tells: the sizes that are free, by axis.
@@ -85,6 +86,8 @@ struct Architecture {
   std::string model_type;
   std::string base_model_prefix;
   std::vector<TaskDefinition> tasks;
+  /// Those of the tasks with several files that can be had as one, "model": what --monolith asks for.
+  std::vector<TaskDefinition> monolithic_tasks{};
   std::vector<WeightStore::Alias> aliases{};
   /// What a config.json that leaves these members out means, where the HF config class has another default than the
   /// shared layers have.

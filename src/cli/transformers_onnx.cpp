@@ -153,6 +153,7 @@ int export_with_transformers(Request& request, Terminal& terminal) {
   log_overrides(config->values_override(), terminal);
   options.task = config->task();
   options.config = config;
+  options.monolith = !options.task.ends_with("-with-past");
   options.companion_files = false;
   options.library_name = "transformers";
   options.pad_token_id = 0;  // unless config.json has one: what GPT2OnnxConfig and those after it set

@@ -327,6 +327,7 @@ class Exporter {
     old_names_ = adapt_checkpoint(checkpoint_, options_.architecture, *registry_);
     if (!options_.model_kwargs.empty()) merge_model_kwargs();
     output_request_.names = options_.outputs;
+    output_request_.monolith = options_.monolith;
     if (options_.config) apply_config();
     if (options_.pad_token_id && !Config(checkpoint_.config).optional_integer("pad_token_id"))
       checkpoint_.config.set("pad_token_id", *options_.pad_token_id);
@@ -346,6 +347,7 @@ class Exporter {
       for (const OnnxValue& input : config.OnnxConfig::inputs(file))
         if (std::find(kept.begin(), kept.end(), input.name) == kept.end())
           output_request_.left_out_inputs.insert(input.name);
+      output_request_.added_inputs.insert(kept.begin(), kept.end());
     }
   }
 
@@ -371,8 +373,8 @@ class Exporter {
     completed_config_ = completed_config(checkpoint_, architecture);
     build_graphs();
     if (options_.monolith && built_.models.size() > 1)
-      throw Error(ErrorKind::UnsupportedTask, architecture.model_type + " has no single file for " + result_.task +
-                                                  ": leave out --monolith, or export feature-extraction");
+      throw Error(ErrorKind::UnsupportedTask,
+                  architecture.model_type + " has no single file for " + result_.task + ": leave out --monolith");
     result_.unused_tensors = old_names_.of(built_.unused_tensors);
     find_branches();
   }
@@ -413,6 +415,7 @@ class Exporter {
     const std::string plain = task.substr(0, task.find("-with-past"));
     std::string synonyms;
     for (const std::string& name : task_synonyms(plain)) synonyms += (synonyms.empty() ? "" : ", ") + name;
+    if (options_.monolith) task = plain;
     log("Automatic task detection to " + task + (synonyms.empty() ? "" : " (possible synonyms are: " + synonyms + ")") +
         ".");
     return task;

@@ -181,6 +181,8 @@ std::string legacy_axis(const std::string& name) {
   static const std::map<std::string, std::string, std::less<>> names{
       {"batch_size", "batch"},
       {"num_choices", "choice"},
+      {"encoder_sequence_length", "encoder_sequence"},
+      {"decoder_sequence_length", "decoder_sequence"},
       {"sequence_length", "sequence"},
       {"past_sequence_length", "past_sequence + sequence"},
       {"past_sequence_length + sequence_length", "past_sequence + sequence"}};
@@ -259,18 +261,16 @@ const std::string& checked_feature(const Json& config, const std::string& featur
 }  // namespace
 
 LegacyOnnxConfig::LegacyOnnxConfig(const Json& config, const std::string& feature)
-    : OnnxConfig(config, checked_feature(config, feature)), type_(&legacy_type(model_type())), feature_(feature) {
+    : OnnxConfig(config, checked_feature(config, feature), true), type_(&legacy_type(model_type())), feature_(feature) {
   if (feature == "default-with-past")
     throw Error(ErrorKind::UnsupportedTask,
                 "--export_with_transformers is not supported for default-with-past; causal-lm-with-past has the cache, "
                 "too");
-  const std::vector<std::string> names = names_of(OnnxConfig::inputs(files().front()));
-  const bool has_decoder = std::find(names.begin(), names.end(), "decoder_input_ids") != names.end();
-  if (files().size() > 1 || has_decoder)
+  if (files().size() > 1)
     throw Error(ErrorKind::UnsupportedTask,
                 "--export_with_transformers is not supported for " + model_type() +
-                    ", whose encoder and decoder transformers 4 writes into one file; without it they are files of "
-                    "their own");
+                    " with the past: encoder and decoder with a cache make several files. Leave it out, or choose " +
+                    feature.substr(0, feature.find("-with-past")));
 }
 
 std::vector<OnnxValue> LegacyOnnxConfig::inputs(std::string_view file) const {
@@ -280,6 +280,8 @@ std::vector<OnnxValue> LegacyOnnxConfig::inputs(std::string_view file) const {
   std::erase_if(values, [&](const OnnxValue& value) {
     return value.name == "position_ids" || (value.name == "token_type_ids" && !has_token_types);
   });
+  if (std::any_of(values.begin(), values.end(), [](const auto& value) { return value.name == "decoder_input_ids"; }))
+    values.push_back({"decoder_attention_mask", {{0, "batch"}, {1, "decoder_sequence"}}});
   return values;
 }
 

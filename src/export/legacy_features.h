@@ -32,8 +32,8 @@ void check_feature(const LegacyType& type, std::string_view model_type, std::str
 /// at least the lowest that onnxport writes.
 class LegacyOnnxConfig : public OnnxConfig {
  public:
-  /// Throws as check_feature() and OnnxConfig do; Error(UnsupportedTask) for models of an encoder and a decoder, which
-  /// transformers 4 writes into one file.
+  /// Throws as check_feature() and OnnxConfig do; Error(UnsupportedTask) for an encoder and a decoder with
+  /// a cache, and for default-with-past: the original fails on them, too.
   LegacyOnnxConfig(const Json& config, const std::string& feature);
 
   std::vector<OnnxValue> inputs(std::string_view file) const override;

@@ -47,7 +47,8 @@ Signature signature_of(const Submodel& submodel, const std::string& model_type) 
     throw Error(ErrorKind::UnsupportedTask,
                 "the outputs of " + model_type + " depend on its weights: name the checkpoint, not its config alone");
   Signature signature{submodel.name, {}, {}, {}};
-  for (const InputSpec& input : submodel.inputs) signature.inputs.push_back(describe(input.name, input.shape));
+  for (const InputSpec& input : submodel.inputs)
+    if (!input.is_optional) signature.inputs.push_back(describe(input.name, input.shape));
   for (const OutputSpec& output : submodel.outputs) {
     OnnxValue value{output.name, {}};
     for (const auto& [axis, size] : output.axes) value.axes.emplace(axis, size.to_string());
@@ -98,14 +99,14 @@ OnnxConfig::OnnxConfig(const fs::path& model, const std::string& task, const Hub
   state_ = std::make_unique<const State>(std::move(state));
 }
 
-OnnxConfig::OnnxConfig(const Json& json, const std::string& task) {
+OnnxConfig::OnnxConfig(const Json& json, const std::string& task, bool monolith) {
   Checkpoint checkpoint;
   checkpoint.config = json;
   const Architecture& architecture = architecture_of(Config(json));
   const Config config = completed_config(checkpoint, architecture);
   State state;
   state.choose_task(task, architecture, config);
-  for (const Submodel& submodel : find_task(architecture, state.task).submodels(config))
+  for (const Submodel& submodel : find_task(architecture, state.task, monolith).submodels(config))
     state.files.push_back(signature_of(submodel, architecture.model_type));
   state_ = std::make_unique<const State>(std::move(state));
 }

@@ -92,6 +92,20 @@ TEST_F(CliExport, NoPostProcessLeavesTheMergedDecoderOut) {
   EXPECT_FALSE(fs::exists(path("out/decoder_model_merged.onnx")));
 }
 
+TEST_F(CliExport, MonolithIsOneFile) {
+  make_checkpoint("t5", "text2text-generation.encoder_model");
+  const ProcessResult result = run({"export", "onnx", "--model", "checkpoint", "--monolith", "out"});
+  ASSERT_TRUE(succeeded(result));
+  EXPECT_TRUE(contains(result.output, "Automatic task detection to text2text-generation (possible")) << result.output;
+  EXPECT_EQ(files("out"), (std::vector<std::string>{"config.json", "generation_config.json", "model.onnx"}));
+  EXPECT_TRUE(failed(run({"export", "onnx", "--model", "checkpoint", "--monolith", "--task",
+                          "text2text-generation-with-past", "other"}),
+                     1, {"--monolith", "exclude each other"}));
+  EXPECT_TRUE(failed(
+      run({"export", "onnx", "--model", "checkpoint", "--monolith", "--task", "feature-extraction-with-past", "other"}),
+      1, {"exclude each other"}));
+}
+
 TEST_F(CliExport, StaticDecodersAreNotMerged) {
   make_checkpoint("t5", "text2text-generation-with-past.decoder_model");
   const ProcessResult result = export_checkpoint({"--no-dynamic-axes", "--sequence_length", "1"});

@@ -75,21 +75,22 @@ std::vector<LegacyCase> legacy_cases() {
   static const std::map<std::string, std::string> names{{"feature-extraction", "default"},
                                                         {"fill-mask", "masked-lm"},
                                                         {"text-generation", "causal-lm"},
+                                                        {"text2text-generation", "seq2seq-lm"},
                                                         {"text-classification", "sequence-classification"}};
   const Json file = fixture_json("features.json");
   std::vector<LegacyCase> cases;
   for (const FixtureFile& fixture : fixture_files()) {
     const Json* type = at(file, "types").find(fixture.fixture);
-    if (type == nullptr || fixture.submodel != "model") continue;
+    if (type == nullptr || (fixture.submodel != "model" && fixture.submodel != "encoder_model")) continue;
     const std::string base = fixture.task.substr(0, fixture.task.find("-with-past"));
+    if (fixture.submodel != "model" && base != fixture.task) continue;
     const auto name = names.find(base);
     const std::string feature = (name == names.end() ? base : name->second) + fixture.task.substr(base.size());
     const Json* described = at(*type, "features").find(feature);
-    // default-with-past is refused: see the command's test. RoFormer's config names the axes of choices by a slip, the
-    // second one "sequence".
+    // default-with-past is refused, and encoder-decoders with a past are: see the command's test. RoFormer's config
+    // names the axes of choices by a slip, the second one "sequence".
     if (fixture.fixture == "roformer" && feature == "multiple-choice") continue;
-    if (described != nullptr && !described->object().empty() && fixture.fixture != "t5" &&
-        feature != "default-with-past")
+    if (described != nullptr && !described->object().empty() && feature != "default-with-past")
       cases.push_back({fixture, feature});
   }
   return cases;

@@ -37,7 +37,7 @@ VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "world"]
 LOGS = [("distilbert", "default", "feature-extraction"), ("distilbert", "masked-lm", "fill-mask"),
         ("bert", "default", "feature-extraction"), ("bert", "question-answering", "question-answering"),
         ("bert", "sequence-classification", "text-classification"),
-        ("t5", "default", "feature-extraction")]
+        ("t5", "default", "feature-extraction"), ("t5", "seq2seq-lm", "text2text-generation")]
 
 
 def axes(mapping):

@@ -92,21 +92,23 @@ Submodel decoder_with_past_model(const Seq2Seq& model, const Decoding& decoding,
           decoder_outputs({output_name(decoding), {{0, batch_size}}}, shape, false)};
 }
 
-/// Encoder and decoder in one file.
-Submodel whole_model(const Seq2Seq& model) {
+/// Encoder and decoder in one file, without a cache.
+Submodel whole_model(const Seq2Seq& model, const Decoding& decoding) {
   return {"model",
-          {ids("input_ids", encoder_length), ids("attention_mask", encoder_length),
-           ids("decoder_input_ids", decoder_length)},
-          [model](ModelBuilder& m) {
+          {ids("input_ids", encoder_length),
+           ids("attention_mask", encoder_length),
+           ids("decoder_input_ids", decoder_length),
+           {"decoder_attention_mask", DataType::Int64, {batch_size, decoder_length}, true}},
+          [model, decoding](ModelBuilder& m) {
             const Tensor encoder_states = encode(model, m);
             m.offer("encoder_last_hidden_state", [encoder_states] { return encoder_states; });
             m.set_input("encoder_hidden_states", encoder_states);
             m.set_input("encoder_attention_mask", m.input("attention_mask"));
             m.set_input("input_ids", m.input("decoder_input_ids"));
             Seq2SeqState state(m);
-            m.output("last_hidden_state", decode(model, {.logits = false}, m, state));
+            m.output(output_name(decoding), decode(model, decoding, m, state));
           },
-          {states("last_hidden_state", decoder_length)}};
+          {states(output_name(decoding), decoder_length)}};
 }
 
 std::vector<Submodel> parts(const Seq2Seq& model, const Decoding& decoding, const Config& config) {
@@ -134,7 +136,11 @@ Tensor Seq2SeqState::key_positions() const {
 
 Tensor Seq2SeqState::causal_bias() const {
   const ScopeGuard scope(m_->graph(), "causal_mask");
-  const Tensor visible = ops::less_equal(ops::unsqueeze(key_positions(), 0), ops::unsqueeze(query_positions(), 1));
+  Tensor visible = ops::less_equal(ops::unsqueeze(key_positions(), 0), ops::unsqueeze(query_positions(), 1));
+  if (m_->has_input("decoder_attention_mask")) {
+    const Tensor real = ops::cast(m_->input("decoder_attention_mask"), DataType::Bool);
+    visible = ops::logical_and(visible, ops::unsqueeze(ops::unsqueeze(real, 1), 1));
+  }
   return ops::where(visible, m_->graph().add_scalar(DataType::Float32, 0.0), nn::lowest);
 }
 
@@ -166,8 +172,14 @@ void register_seq2seq(Registry& registry, Seq2Seq model) {
                           [model, decoding](const Config& config) { return parts(model, decoding, config); }};
   };
   Architecture architecture{model.model_type, model.base_model_prefix, {}, model.aliases, model.defaults};
+  const auto whole_task = [&](std::string task, std::string class_of, Decoding decoding) {
+    return TaskDefinition{std::move(task), std::move(class_of), [model, decoding](const Config&) {
+                            return std::vector<Submodel>{whole_model(model, decoding)};
+                          }};
+  };
+  architecture.monolithic_tasks = {whole_task("text2text-generation", generation_class, {.logits = true})};
   architecture.tasks = {
-      {"feature-extraction", base_class, [model](const Config&) { return std::vector<Submodel>{whole_model(model)}; }},
+      whole_task("feature-extraction", base_class, {.logits = false}),
       decoding_task("feature-extraction-with-past", base_class, {.logits = false, .cache = true}),
       decoding_task("text2text-generation", generation_class, {.logits = true, .cache = false}),
       decoding_task("text2text-generation-with-past", generation_class, {.logits = true, .cache = true})};

@@ -12,7 +12,7 @@
 namespace onnxport {
 
 /// What the layers of a decoder beside an encoder share in one ONNX file. Its inputs are input_ids (the decoder's),
-/// encoder_attention_mask, and encoder_hidden_states or the cache.
+/// encoder_attention_mask, encoder_hidden_states or the cache, and perhaps decoder_attention_mask.
 class Seq2SeqState {
  public:
   explicit Seq2SeqState(ModelBuilder& m);
@@ -22,7 +22,8 @@ class Seq2SeqState {
   /// Positions of the decoder's tokens, int64 (length), and of those that they may look back to, (past + length).
   Tensor query_positions() const;
   Tensor key_positions() const;
-  /// 0 for keys up to the token itself, nn::lowest for later ones: (length, past + length). To be made once.
+  /// 0 for keys up to the token itself, nn::lowest for later ones: (length, past + length), or with
+  /// decoder_attention_mask, which lowers padding, too, (batch, 1, length, past + length). To be made once.
   Tensor causal_bias() const;
 
   /// Attention of a layer, query (batch, heads, length, size), over the past and these keys and values, which the cache
@@ -39,7 +40,7 @@ class Seq2SeqState {
 };
 
 /// An encoder and a decoder of text, exported as encoder_model, decoder_model and, with a cache,
-/// decoder_with_past_model; feature-extraction without a cache is one file.
+/// decoder_with_past_model, without a cache also as one file; feature-extraction is always one.
 struct Seq2Seq {
   std::string model_type;
   std::string base_model_prefix;
