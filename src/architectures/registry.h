@@ -86,12 +86,12 @@ struct Architecture {
   std::string model_type;
   std::string base_model_prefix;
   std::vector<TaskDefinition> tasks;
-  /// Those of the tasks with several files that can be had as one, "model": what --monolith asks for.
-  std::vector<TaskDefinition> monolithic_tasks{};
   std::vector<WeightStore::Alias> aliases{};
   /// What a config.json that leaves these members out means, where the HF config class has another default than the
   /// shared layers have.
   Json::Object defaults{};
+  /// Those of the tasks with several files that can be had as one, "model": what --monolith asks for.
+  std::vector<TaskDefinition> monolithic_tasks{};
 
   const TaskDefinition* find(std::string_view task) const;
 };
