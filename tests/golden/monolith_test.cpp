@@ -2,7 +2,8 @@
 // decoder's tokens, which transformers.onnx wrote and Optimum does not.
 #include <algorithm>
 #include <filesystem>
-#include <set>
+#include <span>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -39,9 +40,25 @@ std::vector<MonolithFile> monolith_files() {
   return files;
 }
 
+std::span<const std::int64_t> decoder_mask(const FixtureCase& example) {
+  return find(example.inputs, "decoder_attention_mask")->values<std::int64_t>();
+}
+
 bool is_padded(const FixtureCase& example) {
-  const std::span<const std::int64_t> mask = find(example.inputs, "decoder_attention_mask")->values<std::int64_t>();
+  const std::span<const std::int64_t> mask = decoder_mask(example);
   return std::find(mask.begin(), mask.end(), 0) != mask.end();
+}
+
+/// The rows of tokens that are no padding: what ONNX Runtime's Attention gives for a token without any key differs from
+/// what its Softmax gives, and means nothing.
+Array real_rows(const Array& array, std::span<const std::int64_t> mask) {
+  const auto size = static_cast<std::size_t>(array.shape().back());
+  const std::span<const float> values = array.values<float>();
+  std::vector<float> rows;
+  for (std::size_t i = 0; i < mask.size(); ++i)
+    if (mask[i] != 0) rows.insert(rows.end(), values.data() + i * size, values.data() + (i + 1) * size);
+  const std::int64_t count = std::ssize(rows) / array.shape().back();
+  return Array::of<float>(DataType::Float32, {count, array.shape().back()}, rows);
 }
 
 class Monolith : public ::testing::TestWithParam<MonolithFile> {};
@@ -64,7 +81,9 @@ TEST_P(Monolith, ReproducesTransformers) {
         if (!has_mask) std::erase_if(inputs, [](const auto& input) { return input.first == "decoder_attention_mask"; });
         const auto& [name, expected] = example.outputs.front();
         expect_close(*find(evaluate_graph(*built.graph, inputs), name), expected, 1e-5, "evaluation");
-        expect_close(session.run(inputs).front(), expected, 1e-5, "opset " + std::to_string(opset));
+        const std::span<const std::int64_t> mask = decoder_mask(example);
+        expect_close(real_rows(session.run(inputs).front(), mask), real_rows(expected, mask), 1e-5,
+                     "opset " + std::to_string(opset));
       }
     }
   }
