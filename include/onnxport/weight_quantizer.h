@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +19,39 @@ enum class WeightAlgorithm {
   KQuant,          ///< KQuantWeightOnlyQuantConfig: searches each block for the scale with the least weighted error
   HalfQuadratic,   ///< HQQWeightOnlyQuantConfig (Badri and Shaji, 2023): zero points that are no integers, solved for
   KQuantMixed,  ///< KQuant, 8 bits for value and down projections of some layers and the head; see k_quant_mixed_bits
+  /// GPTQ (Frantar et al., 2022), as its authors' program does it. Runs the model on data: each weight is rounded row
+  /// by row, and the rows that follow make up for the error that this means for the inputs seen. Tables of Gather are
+  /// rounded to nearest.
+  Gptq,
+  /// Activation-aware weight quantization (Lin et al., 2023), as its authors' program does it but layer by layer. Runs
+  /// the model on data: inputs are divided by powers of their mean magnitudes, by the normalization that makes them or
+  /// a Mul, and weights multiplied, so that rounding spares those that count most; blocks are cut off where that helps.
+  Awq,
+};
+
+/// Inputs that the model is run on, to see what its weights are multiplied with.
+struct WeightCalibration {
+  /// JSON lines ({"text": ...} through the directory's tokenizer, or the model's inputs by name), or a safetensors file
+  /// of the model's inputs, whose first axis counts the samples. Empty: random inputs, which show that a model can be
+  /// quantized, and no more.
+  std::filesystem::path data{};
+  std::int64_t num_samples = 128;  ///< at most
+  std::int64_t max_length = 128;   ///< of texts, in tokens
+};
+
+/// The settings of GPTQWeightOnlyQuantConfig, under its names.
+struct GptqConfig {
+  /// Added to the diagonal of the Hessian, as a part of its mean: above 0.
+  double percdamp = 0.01;
+  /// Rows that meet the largest inputs are rounded first. Scales are those of the weight as it is (static_groups).
+  bool actorder = false;
+  /// Scales are those with the least error, by the norm 2.4, instead of the range.
+  bool mse = false;
+};
+
+struct AwqConfig {
+  bool auto_scale = true;  ///< divide inputs by scales
+  bool auto_clip = true;   ///< cut blocks off, but not in projections of queries and keys
 };
 
 /// Weight-only quantization: weights become integers of a few bits with a scale, and perhaps a zero point, for each
@@ -27,6 +61,9 @@ struct WeightQuantizationConfig {
   std::int64_t block_size = 32;  ///< 16, 32, 64, 128 or 256 weights along the dimension that is summed over
   bool is_symmetric = true;      ///< without zero points
   WeightAlgorithm algorithm = WeightAlgorithm::RoundToNearest;
+  std::optional<WeightCalibration> calibration{};  ///< what Gptq and Awq need
+  GptqConfig gptq{};
+  AwqConfig awq{};
   /// MatMulNBits' accuracy_level, the least precision of activations inside it: 0 unset, 1 float32, 2 float16,
   /// 3 bfloat16, 4 int8.
   int accuracy_level = 0;
@@ -94,9 +131,13 @@ struct WeightQuantizationOptions {
 /// Quantizes the weights of all models of a directory, also those in branches of If. A weight that several nodes use is
 /// quantized and stored once. Weights are read and written block by block on all cores: memory does not grow with the
 /// model's size. Other files of the directory (config.json, tokenizer) are copied.
-/// Throws Error(InvalidArgument): a setting without meaning, a node, operator or pattern that no model has (the nearest
-/// are named), the output is the models' directory; Error(InvalidModel): a damaged model, missing external data, a
-/// model that is quantized already, no weight to quantize, a weight that holds infinities or NaN; Error(OutputFailed).
+/// With Gptq and Awq the model is run first; the sums that describe a layer's inputs, the square of their number each,
+/// are held for as many layers at a time as fit into 1 GiB, and the samples are run again for the others. Throws
+/// Error(InvalidArgument): a setting without meaning, calibration data that are missing, empty or do not fit, a node,
+/// operator or pattern that no model has (the nearest are named), the output is the models' directory;
+/// Error(InvalidModel): a damaged model, missing external data, a model that is quantized already, no weight to
+/// quantize, a weight or an activation that holds infinities or NaN; Error(OutputFailed); Error(RuntimeFailed) of
+/// calibration.
 WeightQuantizationResult quantize_weights(const WeightQuantizationOptions& options);
 
 }  // namespace onnxport

@@ -8,6 +8,7 @@
 
 #include <fmt/core.h>
 
+#include "cli/calibration_options.h"
 #include "cli/commands.h"
 #include "cli/quantization_report.h"
 #include "cli/terminal.h"
@@ -121,35 +122,30 @@ OptionGroup calibration_options(Request& request) {
       apply(value);
     };
   };
-  return {
-      "Static quantization",
-      {{"--static", "", "Quantize activations now; --calibration and --tensorrt imply it.", "",
-        store_flag(request.preset.is_static)},
-       {"--calibration", "FILE",
-        "Find the ranges of activations on this data: JSON lines ({\"text\": ...}, or the model's inputs by name), a "
-        "safetensors file of the model's inputs whose first axis counts the samples, or the word random for made-up "
-        "inputs, which tell nothing of accuracy.",
-        "",
-        [&request](const std::string& value) {
-          request.is_calibrated = true;
-          request.calibration.data = value == "random" ? "" : value;
-        }},
-       {"--calibration_method",
-        "METHOD",
-        "How ranges are found: the widest, those with the least loss of information, or those that hold nearly all "
-        "values.",
-        "minmax",
-        how("--calibration_method", [&](const std::string& value) { choose_method(calibration, value); }),
-        {"minmax", "entropy", "percentile"}},
-       {"--calibration_percentile", "P", "How much of the values a range holds, with the method percentile.", "99.999",
-        how("--calibration_percentile", store_number(request.percentile))},
-       {"--calibration_moving_average", "",
-        "With minmax: the mean of the samples' ranges, which outliers do not widen.", "",
-        how("--calibration_moving_average", store_flag(calibration.moving_average))},
-       {"--calibration_samples", "N", "Read at most so many samples.", "100",
-        how("--calibration_samples", store_integer(calibration.num_samples, 1))},
-       {"--calibration_length", "N", "Cut texts after so many tokens.", "128",
-        how("--calibration_length", store_integer(calibration.max_length, 1))}}};
+  return {"Static quantization",
+          {{"--static", "", "Quantize activations now; --calibration and --tensorrt imply it.", "",
+            store_flag(request.preset.is_static)},
+           calibration_option("Find the ranges of activations",
+                              [&request](const std::string& file) {
+                                request.is_calibrated = true;
+                                request.calibration.data = file;
+                              }),
+           {"--calibration_method",
+            "METHOD",
+            "How ranges are found: the widest, those with the least loss of information, or those that hold nearly all "
+            "values.",
+            "minmax",
+            how("--calibration_method", [&](const std::string& value) { choose_method(calibration, value); }),
+            {"minmax", "entropy", "percentile"}},
+           {"--calibration_percentile", "P", "How much of the values a range holds, with the method percentile.",
+            "99.999", how("--calibration_percentile", store_number(request.percentile))},
+           {"--calibration_moving_average", "",
+            "With minmax: the mean of the samples' ranges, which outliers do not widen.", "",
+            how("--calibration_moving_average", store_flag(calibration.moving_average))},
+           {"--calibration_samples", "N", "Read at most so many samples.", "100",
+            how("--calibration_samples", store_integer(calibration.num_samples, 1))},
+           {"--calibration_length", "N", "Cut texts after so many tokens.", "128",
+            how("--calibration_length", store_integer(calibration.max_length, 1))}}};
 }
 
 OptionGroup log_options(Request& request) {

@@ -8,6 +8,7 @@
 
 #include <fmt/core.h>
 
+#include "cli/calibration_options.h"
 #include "cli/commands.h"
 #include "cli/quantization_report.h"
 #include "cli/terminal.h"
@@ -24,6 +25,12 @@ struct Request {
   std::optional<bool> is_symmetric;
   std::int64_t accuracy_level = 0;
   std::vector<std::string> op_types;
+  bool is_calibrated = false;
+  WeightCalibration calibration;
+  std::string calibration_option;  ///< one that tells how to calibrate
+  std::optional<double> gptq_percdamp;
+  std::string gptq_option;  ///< one that means nothing for other algorithms
+  std::string awq_option;
   ReportRequest report;
   bool quiet = false;
   bool json = false;
@@ -48,7 +55,9 @@ const std::map<std::string, WeightAlgorithm>& algorithms() {
   static const std::map<std::string, WeightAlgorithm> names = {{"rtn", WeightAlgorithm::RoundToNearest},
                                                                {"k_quant", WeightAlgorithm::KQuant},
                                                                {"k_quant_mixed", WeightAlgorithm::KQuantMixed},
-                                                               {"hqq", WeightAlgorithm::HalfQuadratic}};
+                                                               {"hqq", WeightAlgorithm::HalfQuadratic},
+                                                               {"gptq", WeightAlgorithm::Gptq},
+                                                               {"awq", WeightAlgorithm::Awq}};
   return names;
 }
 
@@ -63,6 +72,40 @@ std::pair<std::string, int> parse_bits(const std::string& text) {
 
 Apply append_to(std::vector<std::string>& target) {
   return [&target](const std::string& word) { target.push_back(word); };
+}
+
+OptionGroup calibration_options(Request& request) {
+  WeightCalibration& calibration = request.calibration;
+  GptqConfig& gptq = request.options.config.gptq;
+  AwqConfig& awq = request.options.config.awq;
+  const auto noted = [](std::string& where, const char* name, Apply apply) {
+    return [&where, name, apply = std::move(apply)](const std::string& value) {
+      where = name;
+      apply(value);
+    };
+  };
+  return {
+      "Algorithms that look at activations",
+      {calibration_option("Run the model, for gptq and awq,",
+                          [&request](const std::string& file) {
+                            request.is_calibrated = true;
+                            request.calibration.data = file;
+                          }),
+       {"--calibration-samples", "N", "Read at most so many samples.", "128",
+        noted(request.calibration_option, "--calibration-samples", store_integer(calibration.num_samples, 1))},
+       {"--calibration-length", "N", "Cut texts after so many tokens.", "128",
+        noted(request.calibration_option, "--calibration-length", store_integer(calibration.max_length, 1))},
+       {"--gptq-percdamp", "X",
+        "What is added to the diagonal of the Hessian, as a part of its mean. More makes it trust the samples less.",
+        "0.01", noted(request.gptq_option, "--gptq-percdamp", store_number(request.gptq_percdamp))},
+       {"--gptq-actorder", "", "Round first what meets the largest inputs.", "",
+        noted(request.gptq_option, "--gptq-actorder", store_flag(gptq.actorder))},
+       {"--gptq-mse", "", "Search for the scales with the least error, instead of taking the range.", "",
+        noted(request.gptq_option, "--gptq-mse", store_flag(gptq.mse))},
+       {"--awq-no-scale", "", "Leave inputs as they are.", "",
+        noted(request.awq_option, "--awq-no-scale", store_flag(awq.auto_scale, false))},
+       {"--awq-no-clip", "", "Leave ranges as they are.", "",
+        noted(request.awq_option, "--awq-no-clip", store_flag(awq.auto_clip, false))}}};
 }
 
 std::vector<OptionGroup> option_groups(const std::shared_ptr<Request>& request) {
@@ -92,10 +135,14 @@ std::vector<OptionGroup> option_groups(const std::shared_ptr<Request>& request) 
          "rtn rounds to the nearest integer. k_quant searches each block for the scale with the least weighted error, "
          "always with zero points; k_quant_mixed also gives 8 bits to value and down projections of some layers and to "
          "the head, as onnxruntime-genai does. hqq solves for zero points that need not be integers (half-quadratic "
-         "quantization); it takes the longest.",
+         "quantization). gptq and awq run the model on --calibration: gptq rounds row by row and lets later rows make "
+         "up "
+         "for it; awq scales inputs, so that rounding spares the weights that count most, and cuts ranges off where "
+         "that "
+         "helps.",
          "rtn",
          [&config](const std::string& name) { config.algorithm = algorithms().at(name); },
-         {"rtn", "k_quant", "k_quant_mixed", "hqq"}},
+         {"rtn", "k_quant", "k_quant_mixed", "hqq", "gptq", "awq"}},
         {"--block-size",
          "N",
          "Weights that share a scale.",
@@ -137,7 +184,8 @@ std::vector<OptionGroup> option_groups(const std::shared_ptr<Request>& request) 
          .default_value = "all",
          .apply = append_to(options.file_names),
          .repeated = true}}},
-      {"What is lost", report_options(request->report, '-', "random inputs")},
+      calibration_options(*request),
+      {"What is lost", report_options(request->report, '-', "those of --calibration, else random")},
       {"Output",
        {{"--suffix", "WORD", "Ending of the files' names: with q4, model.onnx becomes model_q4.onnx.", "",
          store(options.suffix)},
@@ -269,8 +317,32 @@ quantization::QuantizationReport quantize_and_assess(const Request& request, Ter
   return report;
 }
 
+/// What belongs together, and what has no effect.
+void check_calibration(Request& request) {
+  WeightQuantizationConfig& config = request.options.config;
+  const bool is_gptq = config.algorithm == WeightAlgorithm::Gptq;
+  const bool is_awq = config.algorithm == WeightAlgorithm::Awq;
+  if ((is_gptq || is_awq) && !request.is_calibrated)
+    throw UsageError(
+        fmt::format("--algorithm {} needs --calibration FILE: data to run the model on; --calibration random "
+                    "makes some up",
+                    is_gptq ? "gptq" : "awq"));
+  if (!is_gptq && !request.gptq_option.empty()) throw UsageError(request.gptq_option + " needs --algorithm gptq");
+  if (!is_awq && !request.awq_option.empty()) throw UsageError(request.awq_option + " needs --algorithm awq");
+  if (!is_gptq && !is_awq && request.is_calibrated)
+    throw UsageError("--calibration is for --algorithm gptq and awq, which look at activations");
+  if (!request.is_calibrated) {
+    if (!request.calibration_option.empty()) throw UsageError(request.calibration_option + " needs --calibration");
+    return;
+  }
+  config.calibration = request.calibration;
+  if (request.gptq_percdamp) config.gptq.percdamp = *request.gptq_percdamp;
+  if (request.report.data.empty()) request.report.data = request.calibration.data;
+}
+
 int run_quantization(Request& request) {
   WeightQuantizationConfig& config = request.options.config;
+  check_calibration(request);
   const WeightType type = weight_types().at(request.weights);
   config.bits = type.bits;
   config.is_symmetric = request.is_symmetric.value_or(type.is_symmetric);
@@ -314,6 +386,8 @@ Command quantize_command() {
        "With zero points, and embeddings as well"},
       {"onnxport quantize gpt2_onnx/ --weights int4 --algorithm k_quant_mixed --bits-for lm_head=8 -o gpt2_k/",
        "A better fit, and more bits where they matter"},
+      {"onnxport quantize bert_onnx/ --weights uint4 --algorithm gptq --calibration texts.jsonl -o bert_gptq/",
+       "Weights that fit the texts that the model will see"},
       {"onnxport quantize bert_onnx/ --weights int4 --report report.html --report-data texts.jsonl --tolerance 0.05 "
        "-o bert_int4/",
        "See what is lost, and leave layers as they are that lose too much"}};

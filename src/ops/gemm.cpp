@@ -7,18 +7,43 @@
 #include "core/parallel_for.h"
 
 namespace onnxport::ops {
+namespace {
 
-void gemm(float alpha, const MatrixView& a, const MatrixView& b, float beta, float* c, std::int64_t c_row_stride) {
+// BLIS takes pointers to mutable data but only reads the operands.
+void call_blis(const MatrixView& a, const MatrixView& b, float alpha, float beta, float* c, std::int64_t c_row_stride) {
+  bli_sgemm(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, a.rows, b.columns, a.columns, &alpha, const_cast<float*>(a.data),
+            a.row_stride, a.column_stride, const_cast<float*>(b.data), b.row_stride, b.column_stride, &beta, c,
+            c_row_stride, 1);
+}
+
+void call_blis(const DoubleMatrixView& a, const DoubleMatrixView& b, double alpha, double beta, double* c,
+               std::int64_t c_row_stride) {
+  bli_dgemm(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, a.rows, b.columns, a.columns, &alpha, const_cast<double*>(a.data),
+            a.row_stride, a.column_stride, const_cast<double*>(b.data), b.row_stride, b.column_stride, &beta, c,
+            c_row_stride, 1);
+}
+
+template <typename Element>
+void multiply(Element alpha, const BasicMatrixView<Element>& a, const BasicMatrixView<Element>& b, Element beta,
+              Element* c, std::int64_t c_row_stride) {
   if (a.rows == 0 || b.columns == 0) return;
   if (a.columns == 0) {
     for (std::int64_t i = 0; i < a.rows; ++i)
       for (std::int64_t j = 0; j < b.columns; ++j) c[i * c_row_stride + j] *= beta;
     return;
   }
-  // BLIS takes pointers to mutable data but only reads the operands.
-  bli_sgemm(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, a.rows, b.columns, a.columns, &alpha, const_cast<float*>(a.data),
-            a.row_stride, a.column_stride, const_cast<float*>(b.data), b.row_stride, b.column_stride, &beta, c,
-            c_row_stride, 1);
+  call_blis(a, b, alpha, beta, c, c_row_stride);
+}
+
+}  // namespace
+
+void gemm(float alpha, const MatrixView& a, const MatrixView& b, float beta, float* c, std::int64_t c_row_stride) {
+  multiply(alpha, a, b, beta, c, c_row_stride);
+}
+
+void double_gemm(double alpha, const DoubleMatrixView& a, const DoubleMatrixView& b, double beta, double* c,
+                 std::int64_t c_row_stride) {
+  multiply(alpha, a, b, beta, c, c_row_stride);
 }
 
 void parallel_gemm(float alpha, const MatrixView& a, const MatrixView& b, float beta, float* c,

@@ -7,12 +7,9 @@
 #include <memory>
 #include <utility>
 
-#include "core/temporary_directory.h"
 #include "onnx/value_types.h"
-#include "onnx/writer.h"
 #include "onnxport/error.h"
-#include "onnxport/json.h"
-#include "runtime/session.h"
+#include "quantization/augmented_model.h"
 
 namespace onnxport::quantization {
 namespace {
@@ -34,59 +31,6 @@ void check(const CalibrationConfig& config) {
   if (config.method == CalibrationMethod::Percentile && !(config.percentile >= 0 && config.percentile <= 100))
     fail("percentile is " + std::to_string(config.percentile) + ", not between 0 and 100");
 }
-
-bool is_graph_output(const onnx::Graph& graph, const std::string& value) {
-  return std::any_of(graph.outputs.begin(), graph.outputs.end(),
-                     [&](const auto& output) { return output.name == value; });
-}
-
-/// The model with outputs for the values themselves, or for their smallest and largest elements.
-class AugmentedModel {
- public:
-  AugmentedModel(onnx::Model model, const std::vector<std::string>& values, bool reduce, const fs::path& origin) {
-    for (const std::string& value : values) {
-      if (reduce) {
-        add_reduction(model.graph, value, "ReduceMin");
-        add_reduction(model.graph, value, "ReduceMax");
-      } else if (!is_graph_output(model.graph, value)) {
-        add_output(model.graph, value);
-      }
-    }
-    const fs::path path = directory_.path() / "model.onnx";
-    onnx::write_model(model, path, {});
-    SessionOptions options;
-    options.graph_optimization_level = GraphOptimizationLevel::Disabled;
-    try {
-      session_ = std::make_unique<Session>(path, options);
-    } catch (const Error& error) {
-      throw Error(error.kind(), origin.string() + " cannot be calibrated: " + error.what());
-    }
-  }
-
-  const Session& session() const { return *session_; }
-
- private:
-  static void add_output(onnx::Graph& graph, const std::string& value) {
-    onnx::ValueInfo output;
-    output.name = value;
-    output.has_shape = false;
-    graph.outputs.push_back(std::move(output));
-  }
-
-  static void add_reduction(onnx::Graph& graph, const std::string& value, const std::string& op_type) {
-    const std::string name = value + "_" + op_type;
-    graph.nodes.push_back({.op_type = op_type,
-                           .domain = {},
-                           .name = name,
-                           .inputs = {value},
-                           .outputs = {name},
-                           .attributes = {{"keepdims", std::int64_t{1}}}});
-    add_output(graph, name);
-  }
-
-  TemporaryDirectory directory_;
-  std::unique_ptr<Session> session_;
-};
 
 /// The range of one value over all samples.
 struct SeenRange {
@@ -126,7 +70,7 @@ class Calibration {
     std::vector<std::string> outputs;
     for (const std::string& value : values_)
       outputs.insert(outputs.end(), {value + "_ReduceMin", value + "_ReduceMax"});
-    const AugmentedModel augmented(model_, values_, true, file_);
+    const AugmentedModel augmented(model_, values_, AugmentedModel::Kind::Ranges, file_);
     for_each_sample(augmented.session(), outputs, [&](const std::vector<Array>& results) {
       for (std::size_t i = 0; i < seen_.size(); ++i)
         if (results[2 * i].element_count() == 1)
@@ -139,7 +83,7 @@ class Calibration {
       const ValueRange range = seen.range();
       histograms_.push_back(empty_histogram(std::max(std::fabs(range.minimum), std::fabs(range.maximum)), bins));
     }
-    const AugmentedModel augmented(model_, values_, false, file_);
+    const AugmentedModel augmented(model_, values_, AugmentedModel::Kind::Values, file_);
     data_.rewind();
     for_each_sample(augmented.session(), values_, [&](const std::vector<Array>& results) {
       for (std::size_t i = 0; i < results.size(); ++i) add_values(histograms_[i], results[i].values<float>());
@@ -178,23 +122,6 @@ class Calibration {
   std::vector<Histogram> histograms_;
   std::uint64_t done_ = 0;
 };
-
-std::vector<ModelInput> model_inputs(const onnx::Graph& graph) {
-  std::vector<ModelInput> inputs;
-  for (const onnx::ValueInfo& info : graph.inputs) {
-    const bool is_weight = std::any_of(graph.initializers.begin(), graph.initializers.end(),
-                                       [&](const auto& initializer) { return initializer.name == info.name; });
-    if (is_weight) continue;
-    ModelInput input{.name = info.name, .data_type = info.data_type, .shape = {}, .axis_names = {}};
-    for (const onnx::Dimension& dimension : info.shape) {
-      const auto* size = std::get_if<std::int64_t>(&dimension);
-      input.shape.push_back(size == nullptr ? -1 : *size);
-      input.axis_names.push_back(size == nullptr ? std::get<std::string>(dimension) : "");
-    }
-    inputs.push_back(std::move(input));
-  }
-  return inputs;
-}
 
 }  // namespace
 

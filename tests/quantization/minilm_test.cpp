@@ -67,6 +67,21 @@ TEST_F(QuantizedMiniLm, EightBitWeightsKeepThemBetter) {
   EXPECT_GE(cosines().first, 0.999);
 }
 
+/// Calibrated with other sentences than those whose embeddings are compared.
+TEST_F(QuantizedMiniLm, CalibratedWeightsKeepMoreThanRoundedOnes) {
+  const auto mean = [&](WeightAlgorithm algorithm) {
+    WeightQuantizationConfig config{.is_symmetric = false, .algorithm = algorithm};
+    if (algorithm != WeightAlgorithm::RoundToNearest)
+      config.calibration = {.data = source_directory() / "tests/quantization/fixtures/texts.jsonl"};
+    fs::remove_all(quantized());
+    quantize_weights({.model = plain(), .output = quantized(), .config = config});
+    return cosines().second;
+  };
+  const double rounded = mean(WeightAlgorithm::RoundToNearest);
+  EXPECT_GT(mean(WeightAlgorithm::Gptq), rounded);
+  EXPECT_GT(mean(WeightAlgorithm::Awq), rounded);
+}
+
 TEST_F(QuantizedMiniLm, SolvedZeroPointsKeepMoreThanRoundingToFourBits) {
   quantize_weights({.model = plain(), .output = quantized(), .config = {.is_symmetric = true}});
   const double rounded = cosines().second;

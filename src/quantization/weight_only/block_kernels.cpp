@@ -52,10 +52,6 @@ ONNXPORT_INLINE float sum(const Lanes& lanes) {
   return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
 }
 
-ONNXPORT_INLINE float round_scale(float scale, DataType type) {
-  return type == DataType::Float16 ? float16_to_float32(float32_to_float16(scale)) : scale;
-}
-
 ONNXPORT_INLINE float clamp_to(float value, float limit) {
   value = value > 0.0F ? value : 0.0F;
   return value < limit ? value : limit;
@@ -282,7 +278,7 @@ ONNXPORT_INLINE BlockScale quantize_block(const BlockSettings& settings, const f
     return block;
   }
   const BlockScale block = find_scale(settings, find_range(values, settings.block_size));
-  if (settings.method == BlockMethod::RoundToNearest) {
+  if (rounds_to_nearest(settings)) {
     quantize_nearest(settings, values, block, quantized);
   } else if (settings.is_symmetric) {
     quantize_signed(settings, values, block, quantized);

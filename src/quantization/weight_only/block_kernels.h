@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 
+#include "core/float16.h"
 #include "onnxport/data_type.h"
 
 /// Blocks of weights become small integers: the arithmetic, which knows nothing of tensors and files.
@@ -22,6 +23,9 @@ enum class BlockMethod : std::uint8_t {
   /// Half-Quadratic Quantization, over a whole weight: half_quadratic.h. Always with zero points, which are no
   /// integers.
   HalfQuadratic,
+  /// By an algorithm that has seen activations, which gives the integers: BlockwiseWeight::set_solved. Where it gives
+  /// none, as RoundToNearest.
+  Calibrated,
 };
 
 struct BlockSettings {
@@ -34,6 +38,11 @@ struct BlockSettings {
   /// Float32 and rounded afterwards, as ONNX Runtime does.
   DataType scale_type = DataType::Float32;
 };
+
+/// Whether blocks are made as MlasQuantizeBlockwise makes them.
+inline bool rounds_to_nearest(const BlockSettings& settings) {
+  return settings.method == BlockMethod::RoundToNearest || settings.method == BlockMethod::Calibrated;
+}
 
 /// What quantization has done to the values of a block: sums over its elements.
 struct BlockError {
@@ -72,6 +81,11 @@ void pack_bits(std::span<const std::uint8_t> values, int bits, std::uint8_t* pac
 [[gnu::always_inline]] inline float round_half_even(float value) {
   constexpr float kMagic = 12582912.0F;  // 1.5 * 2^23: no fraction is left beside it
   return (value + kMagic) - kMagic;
+}
+
+/// The scale as it can be stored, see BlockSettings::scale_type.
+[[gnu::always_inline]] inline float round_scale(float scale, DataType type) {
+  return type == DataType::Float16 ? float16_to_float32(float32_to_float16(scale)) : scale;
 }
 
 }  // namespace onnxport::quantization

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
+#include <fstream>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -10,6 +13,8 @@
 
 #include "core/float16.h"
 #include "core/mapped_pages.h"
+#include "core/temporary_directory.h"
+#include "onnxport/error.h"
 #include "quantization/weight_only/half_quadratic.h"
 
 namespace onnxport::quantization {
@@ -78,12 +83,19 @@ struct Batch {
   std::vector<BlockError> errors;
 };
 
-void add(WeightError& sum, const BlockError& block) {
-  sum.signal += block.signal;
-  sum.noise += block.noise;
-  sum.product += block.product;
-  // In this order a NaN stays.
-  if (!(block.maximum <= sum.maximum)) sum.maximum = block.maximum;
+WeightError as_weight_error(const BlockError& block) {
+  return {block.signal, block.noise, block.product, block.maximum};
+}
+
+/// A file that has no name any more, and goes when nothing reads it.
+std::shared_ptr<const MappedFile> write_temporary(std::span<const std::uint8_t> bytes) {
+  const TemporaryDirectory directory;
+  const auto path = directory.path() / "integers";
+  std::ofstream file(path, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  file.close();
+  if (!file) throw Error(ErrorKind::OutputFailed, "cannot write " + path.string() + ": is the disk full?");
+  return MappedFile::open(path);
 }
 
 void store_scales(std::span<const float> values, DataType type, std::span<std::byte> out) {
@@ -99,6 +111,19 @@ void store_scales(std::span<const float> values, DataType type, std::span<std::b
 }
 
 }  // namespace
+
+void WeightError::add(const WeightError& other) {
+  signal += other.signal;
+  noise += other.noise;
+  product += other.product;
+  // In this order a NaN stays.
+  if (!(other.maximum <= maximum)) maximum = other.maximum;
+}
+
+void WeightError::add(double value, double quantized) {
+  const double lost = value - quantized;
+  add({value * value, lost * lost, value * lost, std::fabs(lost)});
+}
 
 struct BlockwiseWeight::State {
   State(TensorSource source, const WeightSettings& weight_settings)
@@ -195,7 +220,7 @@ struct BlockwiseWeight::State {
     const auto at = static_cast<std::size_t>(position);
     // MLAS leaves the bytes behind the end of a vector zero; k-quant fills them with the integer that stands for 0.
     if (const std::int64_t size = vector_size - block % blocks * settings.block.block_size;
-        size < settings.block.block_size && settings.block.method == BlockMethod::RoundToNearest) {
+        size < settings.block.block_size && rounds_to_nearest(settings.block)) {
       const std::int64_t used = divide_up(size * settings.block.bits, 8);
       std::fill_n(batch.packed.begin() + position * block_bytes + used, block_bytes - used, std::uint8_t{0});
     }
@@ -253,6 +278,7 @@ struct BlockwiseWeight::State {
   std::shared_ptr<Found> found;  ///< while integers are written, and until scales and zero points are
   bool is_found = false;         ///< once and for all: a second reading leaves `found` and `error` alone
   std::optional<SolvedScales> solved;
+  std::shared_ptr<const MappedFile> given;  ///< the integers, if an algorithm has found them
   WeightError error;
 };
 
@@ -283,6 +309,10 @@ void BlockwiseWeight::State::count_read(const std::shared_ptr<Found>& read_from,
 }
 
 void BlockwiseWeight::State::write_packed(std::int64_t offset, std::span<std::byte> out) {
+  if (given) {
+    std::memcpy(out.data(), given->bytes().data() + offset, out.size());
+    return;
+  }
   const std::int64_t end = offset + static_cast<std::int64_t>(out.size());
   const std::shared_ptr<Found> finding = begin_finding();
   WeightError sum;
@@ -300,16 +330,13 @@ void BlockwiseWeight::State::write_packed(std::int64_t offset, std::span<std::by
              if (!finding || begin_of_block < offset) return;
              finding->scales[static_cast<std::size_t>(block)] = scale;
              if (!settings.block.is_symmetric) finding->zero_points[static_cast<std::size_t>(block)] = zero_point;
-             add(sum, block_error);
+             sum.add(as_weight_error(block_error));
              ++count;
            });
   if (!finding) return;
   const bool is_last = finding->missing.fetch_sub(count) == count;
   const std::scoped_lock lock(mutex);
-  error.signal += sum.signal;
-  error.noise += sum.noise;
-  error.product += sum.product;
-  if (!(sum.maximum <= error.maximum)) error.maximum = sum.maximum;
+  error.add(sum);
   if (is_last) is_found = true;
 }
 
@@ -352,7 +379,7 @@ void BlockwiseWeight::State::write_zero_points(std::int64_t first, std::span<std
                });
     }
     // MLAS writes the middle for blocks that a byte has room for and the vector has not.
-    if (settings.block.method == BlockMethod::RoundToNearest)
+    if (rounds_to_nearest(settings.block))
       values.resize(static_cast<std::size_t>(bytes * per_byte), static_cast<std::uint8_t>(1 << (bits - 1)));
     pack_bits(values, bits, reinterpret_cast<std::uint8_t*>(out.data()) + done);
     count_read(known, count);
@@ -363,12 +390,26 @@ void BlockwiseWeight::State::write_zero_points(std::int64_t first, std::span<std
 BlockwiseWeight::BlockwiseWeight(TensorSource weight, const WeightSettings& settings)
     : state_(std::make_shared<State>(std::move(weight), settings)) {}
 
+void BlockwiseWeight::set_solved(SolvedWeight solved) {
+  State& state = *state_;
+  const std::scoped_lock lock(state.mutex);
+  state.given = write_temporary(solved.packed);
+  state.found = std::make_shared<Found>(0, false);
+  state.found->scales = std::move(solved.scales);
+  state.found->zero_points = std::move(solved.zero_points);
+  // They could not be computed again, so they stay.
+  state.found->unread = std::numeric_limits<std::int64_t>::max();
+  state.is_found = true;
+  state.error = solved.error;
+}
+
 void BlockwiseWeight::set_next(const BlockwiseWeight& weight) { state_->next = weight.state_; }
 
 std::int64_t BlockwiseWeight::vectors() const { return state_->vectors; }
 std::int64_t BlockwiseWeight::vector_size() const { return state_->vector_size; }
 std::int64_t BlockwiseWeight::block_count() const { return state_->blocks; }
 const WeightSettings& BlockwiseWeight::settings() const { return state_->settings; }
+const TensorSource& BlockwiseWeight::weight() const { return state_->weight; }
 
 TensorSource BlockwiseWeight::packed() const {
   TensorSource source;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "core/tensor_source.h"
 #include "quantization/weight_only/block_kernels.h"
@@ -26,7 +27,19 @@ struct WeightError {
   double signal = 0;   ///< sum of w²
   double noise = 0;    ///< sum of (w - ŵ)²
   double product = 0;  ///< sum of w (w - ŵ)
-  double maximum = 0;  ///< the largest |w - ŵ|
+  double maximum = 0;  ///< the largest |w - ŵ|; NaN if one is
+
+  void add(const WeightError& other);
+  /// One element and what stands for it.
+  void add(double value, double quantized);
+};
+
+/// Integers that an algorithm has found for a whole weight.
+struct SolvedWeight {
+  std::vector<std::uint8_t> packed;       ///< [N, blocks, block_size * bits / 8], low bits first
+  std::vector<float> scales;              ///< [N, blocks]
+  std::vector<std::uint8_t> zero_points;  ///< [N, blocks], one a byte; empty where quantization is symmetric
+  WeightError error;
 };
 
 /// A weight that is quantized while it is written: three tensors, each computed from the weight where it lies. The
@@ -37,6 +50,10 @@ class BlockwiseWeight {
   /// `weight` of two dimensions, Float32, Float16 or BFloat16. Reads it, several times, for HalfQuadratic only.
   BlockwiseWeight(TensorSource weight, const WeightSettings& settings);
 
+  /// The tensors become what an algorithm has found, before any of them is read. The integers lie in a temporary file
+  /// from here on, so that memory does not grow with the model. Throws Error(OutputFailed). `is_padded` is set.
+  void set_solved(SolvedWeight solved);
+
   /// The weight that will be written after this one, to be read from its file meanwhile.
   void set_next(const BlockwiseWeight& weight);
 
@@ -44,6 +61,7 @@ class BlockwiseWeight {
   std::int64_t vector_size() const;  ///< K
   std::int64_t block_count() const;  ///< blocks of a vector
   const WeightSettings& settings() const;
+  const TensorSource& weight() const;  ///< as Float32
 
   /// UInt8 [N, blocks, block_size * bits / 8]; [N, K * bits / 8] if it is not padded.
   TensorSource packed() const;

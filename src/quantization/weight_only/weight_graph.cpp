@@ -164,7 +164,10 @@ class ModelQuantizer {
     const int bits = bits_of(name, node.inputs[1]);
     const WeightNames& names =
         quantize(editor, node.inputs[1], weight, {block_settings(weight, bits, false), layout_of(node), true}, name);
-    const BlockwiseWeight& quantized = result_.weights[names.entry].quantized;
+    QuantizedEntry& entry = result_.weights[names.entry];
+    const BlockwiseWeight& quantized = entry.quantized;
+    if (std::find(entry.inputs.begin(), entry.inputs.end(), node.inputs[0]) == entry.inputs.end())
+      entry.inputs.push_back(node.inputs[0]);
 
     Node product{.op_type = "MatMulNBits",
                  .domain = kMicrosoft,
@@ -224,6 +227,7 @@ class ModelQuantizer {
                            weight.shape[1] % config_.block_size == 0;
     const WeightSettings settings{block_settings(weight, bits, !is_shared), WeightLayout::Rows, is_shared};
     WeightNames& names = quantize(editor, node.inputs[0], weight, settings, name);
+    result_.weights[names.entry].is_looked_up = true;
     if (is_shared && names.rows.empty()) names.rows = add_rows(editor, node.inputs[0], names);
 
     Node lookup{.op_type = "GatherBlockQuantized",
@@ -267,7 +271,10 @@ class ModelQuantizer {
     settings.block_size = config_.block_size;
     settings.is_symmetric = config_.is_symmetric;
     settings.scale_type = weight.data_type;
-    if (config_.algorithm == WeightAlgorithm::RoundToNearest) {
+    if (is_calibrated(config_.algorithm)) {
+      // Nothing is multiplied with rows that are looked up.
+      settings.method = is_gather ? BlockMethod::RoundToNearestGather : BlockMethod::Calibrated;
+    } else if (config_.algorithm == WeightAlgorithm::RoundToNearest) {
       settings.method = is_gather ? BlockMethod::RoundToNearestGather : BlockMethod::RoundToNearest;
     } else {
       settings.method =
@@ -291,7 +298,7 @@ class ModelQuantizer {
       names.scales = home.add_initializer(weight + "_scales", quantized.scales());
       if (!settings.block.is_symmetric)
         names.zero_points = home.add_initializer(weight + "_zero_points", quantized.zero_points());
-      result_.weights.push_back({weight, {}, source.shape, source.byte_size(), quantized});
+      result_.weights.push_back({weight, {}, source.shape, source.byte_size(), quantized, names.packed});
       if (progress_) progress_(result_.weights.size(), weight_nodes_);
     }
     result_.weights[names.entry].nodes.push_back(node);

@@ -29,6 +29,9 @@ struct QuantizedEntry {
   std::vector<std::int64_t> shape;
   std::uint64_t source_bytes = 0;
   BlockwiseWeight quantized;
+  std::string packed{};               ///< name of the tensor of integers
+  std::vector<std::string> inputs{};  ///< values that are multiplied with it, each once
+  bool is_looked_up = false;          ///< rows of it are looked up
 };
 
 struct SkippedEntry {
@@ -43,10 +46,16 @@ struct QuantizedGraph {
 };
 
 /// Replaces MatMul, Gemm and Gather nodes of constant weights by MatMulNBits and GatherBlockQuantized. `config` is
-/// valid and its patterns were resolved by resolve_bits. `progress` hears of each weight: HalfQuadratic solves here,
+/// valid and its patterns were resolved by resolve_bits. With an algorithm that is_calibrated, solve_weights is to
+/// follow. `progress` hears of each weight: HalfQuadratic solves here,
 /// the others compute when the model is written. Throws Error(InvalidModel) if the model is quantized already.
 QuantizedGraph quantize_graph(onnx::Model& model, const WeightQuantizationConfig& config,
                               const std::function<void(std::uint64_t done, std::uint64_t total)>& progress = {});
+
+/// Whether the algorithm runs the model on data.
+inline bool is_calibrated(WeightAlgorithm algorithm) {
+  return algorithm == WeightAlgorithm::Gptq || algorithm == WeightAlgorithm::Awq;
+}
 
 /// Whether the name matches a pattern in which * stands for any characters.
 bool matches_pattern(std::string_view name, std::string_view pattern);

@@ -4,11 +4,13 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <set>
 
 #include "core/nearest.h"
 #include "export/rewrite.h"
 #include "onnx/reader.h"
+#include "quantization/weight_only/calibrated_weights.h"
 #include "quantization/weight_only/weight_graph.h"
 
 namespace onnxport {
@@ -34,6 +36,16 @@ void check_bits(int bits, const std::string& what) {
   if (!is_one_of(kBits, bits)) refuse(what + " are " + std::to_string(bits) + " bits; there are 2, 4 and 8");
 }
 
+void check_calibration(const WeightQuantizationConfig& config) {
+  if (!quantization::is_calibrated(config.algorithm)) return;
+  if (!config.calibration)
+    refuse(
+        "the algorithm needs calibration data: it looks at what weights are multiplied with. Give texts, or other "
+        "inputs of the model");
+  if (!(config.gptq.percdamp > 0) || !std::isfinite(config.gptq.percdamp))
+    refuse("percdamp is " + std::to_string(config.gptq.percdamp) + "; it must be a number above 0, such as 0.01");
+}
+
 void check_config(const WeightQuantizationConfig& config) {
   check_bits(config.bits, "weights");
   for (const auto& [pattern, bits] : config.bits_for) check_bits(bits, "weights of " + quote_json(pattern));
@@ -43,6 +55,7 @@ void check_config(const WeightQuantizationConfig& config) {
   }
   if (config.accuracy_level < 0 || config.accuracy_level > kHighestAccuracyLevel)
     refuse("the accuracy level is " + std::to_string(config.accuracy_level) + "; there are 0 to 4");
+  check_calibration(config);
   const std::vector<std::string> types = {"MatMul", "Gemm", "Gather"};
   if (config.op_types.empty()) refuse("no operator type is given; there are MatMul, Gemm and Gather");
   for (const std::string& type : config.op_types) {
@@ -176,6 +189,8 @@ class WeightQuantizer {
   }
 
   void edit(onnx::Model& model, const fs::path& file) {
+    std::optional<onnx::Model> original;
+    if (quantization::is_calibrated(config_.algorithm)) original = model;
     quantization::QuantizedGraph graph = [&] {
       try {
         return quantization::quantize_graph(model, config_, [&](std::uint64_t done, std::uint64_t total) {
@@ -187,6 +202,10 @@ class WeightQuantizer {
         throw Error(error.kind(), file.string() + ": " + error.what());
       }
     }();
+    if (original)
+      quantization::divide_inputs(
+          model, quantization::solve_weights(*original, graph.weights,
+                                             {.file = file, .config = config_, .progress = options_.progress}));
     for (QuantizedEntry& entry : graph.weights) entries_.emplace_back(file, std::move(entry));
     for (quantization::SkippedEntry& node : graph.skipped)
       result_.skipped.push_back({file, std::move(node.node), std::move(node.op_type), std::move(node.reason)});
