@@ -1,26 +1,22 @@
 #include "optimization/float16.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <map>
-#include <optional>
 #include <span>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "core/tensor_source.h"
-#include "onnx/graph_editor.h"
 #include "onnx/value_types.h"
 #include "onnxport/error.h"
-#include "optimization/match.h"
+#include "onnxport/json.h"
 
 namespace onnxport::optimization {
 namespace {
 
-using onnx::GraphEditor;
 using onnx::Node;
-using onnx::NodeId;
 
 /// Inputs that are float32 by the operator's definition.
 bool is_always_float(const Node& node, std::size_t index) {
@@ -48,62 +44,147 @@ TensorSource clamped(TensorSource source, float smallest, float largest) {
   return result;
 }
 
-void refuse_branches(const onnx::Graph& graph) {
-  for (const Node& node : graph.nodes)
-    for (const onnx::Attribute& attribute : node.attributes)
-      if (std::holds_alternative<onnx::Subgraph>(attribute.value))
-        throw Error(ErrorKind::InvalidModel,
-                    "the " + node.op_type + " node '" + node.name +
-                        "' holds branches, which cannot become float16 yet. Take the separate decoders without the "
-                        "merged one, or export with --dtype fp16");
-}
+/// The two forms that a float32 value may have in the converted model: their names, or "" for one that is not there.
+struct Versions {
+  std::string narrow;
+  std::string wide;
+};
+
+enum class Precision { Narrow, Wide };
+
+/// A graph under conversion, within those around it.
+struct Scope {
+  Scope(const onnx::Graph& graph, const Scope* outer_scope, bool blocked)
+      : outer(outer_scope), types(graph, outer_scope == nullptr ? nullptr : &outer_scope->types), is_blocked(blocked) {
+    for (const Node& node : graph.nodes)
+      for (const std::string& output : node.outputs) makers[output] = node.op_type;
+  }
+
+  bool is_float(const std::string& value) const { return !value.empty() && types.find(value) == DataType::Float32; }
+
+  const Scope* outer;
+  onnx::ValueTypes types;                                ///< as they were
+  bool is_blocked;                                       ///< of a node that stays in float32
+  std::unordered_map<std::string, std::string> makers;   ///< the operator that makes a value
+  std::unordered_map<std::string, Versions> versions{};  ///< of the graph's own values
+  std::unordered_map<std::string, Versions> captured{};  ///< casts, made here, of values of graphs around it
+  std::vector<Node> nodes{};                             ///< of the converted graph
+};
 
 class Converter {
  public:
   explicit Converter(const Float16Options& options) : options_(options) {}
 
   int run(onnx::Model& model) {
-    refuse_branches(model.graph);
-    const onnx::ValueTypes types(model.graph);
-    GraphEditor editor(model.graph);
-    convert(editor, types, options_.keep_io_types);
-    editor.finish();
-    if (!options_.keep_io_types)
-      for (auto* values : {&model.graph.inputs, &model.graph.outputs}) narrow(*values);
+    onnx::for_each_graph(std::as_const(model.graph), [&](const onnx::Graph& graph) { collect_names(graph); });
+    const Precision border = options_.keep_io_types ? Precision::Wide : Precision::Narrow;
+    Scope scope(model.graph, nullptr, false);
+    convert(model.graph, scope, border);
     return converted_;
   }
 
  private:
+  // ---- Names and types ----------------------------------------------------------------------------------------------
+
+  void collect_names(const onnx::Graph& graph) {
+    for (const auto* infos : {&graph.inputs, &graph.outputs})
+      for (const onnx::ValueInfo& info : *infos) names_.insert(info.name);
+    for (const onnx::Initializer& initializer : graph.initializers) names_.insert(initializer.name);
+    for (const Node& node : graph.nodes) {
+      names_.insert(node.name);
+      names_.insert(node.outputs.begin(), node.outputs.end());
+    }
+  }
+
+  std::string unique_name(const std::string& base) {
+    std::string name = base;
+    for (int i = 1; !names_.insert(name).second; ++i) name = base + "_" + std::to_string(i);
+    return name;
+  }
+
   TensorSource narrow(const TensorSource& source) const {
     return cast(options_.type == DataType::Float16 ? clamped(source, options_.min_positive_val, options_.max_finite_val)
                                                    : source,
                 options_.type);
   }
-  void narrow(std::vector<onnx::ValueInfo>& values) const {
-    for (onnx::ValueInfo& value : values)
-      if (value.data_type == DataType::Float32) value.data_type = options_.type;
+
+  DataType type_of(Precision precision) const {
+    return precision == Precision::Narrow ? options_.type : DataType::Float32;
   }
 
-  static bool is_float(const onnx::ValueTypes& types, const std::string& value) {
-    return !value.empty() && types.find(value) == DataType::Float32;
+  static std::string& name_of(Versions& versions, Precision precision) {
+    return precision == Precision::Narrow ? versions.narrow : versions.wide;
   }
+
+  // ---- What stays in float32 ----------------------------------------------------------------------------------------
 
   /// The mean of squares: a normalization written out.
-  static bool averages_squares(const GraphEditor& graph, const Node& node) {
+  static bool averages_squares(const Scope& scope, const Node& node) {
     if (node.op_type == "Pow" || node.op_type == "ReduceSumSquare" || node.op_type == "ReduceL2") return true;
-    return node.op_type == "ReduceMean" && made_by(graph, node.inputs[0], "Pow").has_value();
+    if (node.op_type != "ReduceMean" || node.inputs.empty()) return false;
+    const auto maker = scope.makers.find(node.inputs[0]);
+    return maker != scope.makers.end() && maker->second == "Pow";
   }
 
-  bool is_blocked(const GraphEditor& graph, const Node& node) const {
-    return options_.op_block_list.contains(node.op_type) || options_.node_block_list.contains(node.name) ||
-           averages_squares(graph, node);
+  bool is_blocked(const Scope& scope, const Node& node) const {
+    return scope.is_blocked || options_.op_block_list.contains(node.op_type) ||
+           options_.node_block_list.contains(node.name) || averages_squares(scope, node);
   }
 
-  std::string add_cast(GraphEditor& graph, const std::string& value, DataType type, const std::string& output = {}) {
-    const std::string name = graph.unique_name(value + (type == DataType::Float32 ? "_to_float32" : "_to_float16"));
-    const std::string result = output.empty() ? graph.unique_name(name + "_output_0") : output;
-    graph.add_node({"Cast", "", name, {value}, {result}, {{"to", std::int64_t{onnx_data_type(type)}}}});
+  /// The values that something reads in float16, in the graph or in those inside.
+  std::unordered_set<std::string> narrow_uses(const onnx::Graph& graph, const Scope& scope) const {
+    std::unordered_set<std::string> uses;
+    for (const Node& node : graph.nodes) {
+      const bool blocked = is_blocked(scope, node);
+      for (std::size_t i = 0; i < node.inputs.size(); ++i)
+        if (!blocked && !is_always_float(node, i)) uses.insert(node.inputs[i]);
+      for (const onnx::Attribute& attribute : node.attributes) {
+        const auto* inner = std::get_if<onnx::Subgraph>(&attribute.value);
+        if (inner == nullptr || blocked) continue;
+        const Scope inner_scope(**inner, &scope, blocked);
+        std::unordered_set<std::string> captured = narrow_uses(**inner, inner_scope);
+        for (const onnx::ValueInfo& output : (*inner)->outputs) captured.insert(output.name);
+        for (const onnx::ValueInfo& input : (*inner)->inputs) captured.erase(input.name);
+        for (const onnx::Initializer& initializer : (*inner)->initializers) captured.erase(initializer.name);
+        for (const auto& [made, maker] : inner_scope.makers) captured.erase(made);
+        uses.merge(captured);
+      }
+    }
+    return uses;
+  }
+
+  // ---- Values -------------------------------------------------------------------------------------------------------
+
+  std::string add_cast(Scope& scope, const std::string& value, Precision to, const std::string& output = {}) {
+    const std::string name = unique_name(value + (to == Precision::Wide ? "_to_float32" : "_to_float16"));
+    const std::string result = output.empty() ? unique_name(name + "_output_0") : output;
+    scope.nodes.push_back({"Cast", "", name, {value}, {result}, {{"to", std::int64_t{onnx_data_type(type_of(to))}}}});
     return result;
+  }
+
+  /// The name of a float32 value in the wanted form; a Cast at this place if it has another one only. What a branch
+  /// wants in another form is cast there: nothing is done for a branch that is not taken.
+  std::string version(Scope& scope, const std::string& value, Precision wanted) {
+    if (const auto own = scope.versions.find(value); own != scope.versions.end()) {
+      std::string& name = name_of(own->second, wanted);
+      if (name.empty()) name = add_cast(scope, own->second.narrow + own->second.wide, wanted);
+      return name;
+    }
+    if (const auto known = scope.captured.find(value); known != scope.captured.end())
+      if (const std::string& name = name_of(known->second, wanted); !name.empty()) return name;
+    for (const Scope* outer = scope.outer; outer != nullptr; outer = outer->outer) {
+      for (const auto* versions : {&outer->versions, &outer->captured}) {
+        const auto found = versions->find(value);
+        if (found == versions->end()) continue;
+        Versions names = found->second;
+        if (const std::string& name = name_of(names, wanted); !name.empty()) return name;
+        if (versions == &outer->captured) continue;  // its maker is farther out
+        const std::string result = add_cast(scope, names.narrow + names.wide, wanted);
+        name_of(scope.captured[value], wanted) = result;
+        return result;
+      }
+    }
+    throw Error(ErrorKind::InvalidModel, "the value " + quote_json(value) + " is used before it is made");
   }
 
   /// Types that attributes hold.
@@ -114,6 +195,12 @@ class Converter {
       } else if (auto* number = std::get_if<std::int64_t>(&attribute.value)) {
         const bool is_type = attribute.name == "to" || attribute.name == "dtype";
         if (is_type && *number == onnx_data_type(DataType::Float32)) *number = onnx_data_type(options_.type);
+      } else if (node.op_type == "Constant" && attribute.name == "value_float") {
+        const float value = std::get<float>(attribute.value);
+        attribute = {"value", materialize(narrow(from_array(Array::float32({}, {&value, 1}))))};
+      } else if (node.op_type == "Constant" && attribute.name == "value_floats") {
+        const auto values = std::get<std::vector<float>>(attribute.value);
+        attribute = {"value", materialize(narrow(from_array(Array::float32({std::ssize(values)}, values))))};
       }
     }
     if (node.op_type == "ConstantOfShape" && onnx::find_attribute(node, "value") == nullptr) {
@@ -122,144 +209,89 @@ class Converter {
     }
   }
 
-  /// Casts around a node that stays in float32.
-  void surround(GraphEditor& graph, const onnx::ValueTypes& types, NodeId id) {
-    const std::vector<std::string> inputs = graph.node(id).inputs;
-    for (std::size_t i = 0; i < inputs.size(); ++i)
-      if (is_float(types, inputs[i]) && !kept_.contains(inputs[i])) graph.set_input(id, i, widened(graph, inputs[i]));
-    const std::vector<std::string> outputs = graph.node(id).outputs;
-    for (const std::string& output : outputs) {
-      if (!is_float(types, output)) continue;
-      const std::vector<NodeId> users = graph.consumers(output);
-      if (users.empty()) continue;
-      // Blocked users read float32 directly.
-      const std::string narrow_value = add_cast(graph, output, options_.type);
-      for (const NodeId user : users) {
-        if (is_blocked(graph, graph.node(user))) continue;
-        const std::vector<std::string> uses = graph.node(user).inputs;
-        for (std::size_t i = 0; i < uses.size(); ++i)
-          if (uses[i] == output && !is_always_float(graph.node(user), i)) graph.set_input(user, i, narrow_value);
-      }
-      kept_.insert(output);
+  // ---- Graphs -------------------------------------------------------------------------------------------------------
+
+  void convert_inputs(onnx::Graph& graph, Scope& scope, Precision border) {
+    for (onnx::ValueInfo& input : graph.inputs) {
+      if (input.data_type != DataType::Float32) continue;
+      input.data_type = type_of(border);
+      name_of(scope.versions[input.name], border) = input.name;
     }
   }
 
-  std::string widened(GraphEditor& graph, const std::string& value) {
-    auto [found, is_new] = widened_.emplace(value, "");
-    if (is_new) found->second = add_cast(graph, value, DataType::Float32);
-    return found->second;
-  }
-
-  void convert_initializers(GraphEditor& graph, const std::vector<NodeId>& nodes, const onnx::ValueTypes& types) {
-    std::map<std::string, bool> is_narrow;  // false: only blocked nodes use it
-    for (const NodeId id : nodes) {
-      const Node& node = graph.node(id);
-      for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-        const std::string& input = node.inputs[i];
-        if (input.empty() || !is_float(types, input) || graph.initializer(input) == nullptr) continue;
-        is_narrow[input] = is_narrow[input] || (!is_blocked(graph, node) && !is_always_float(node, i));
-      }
-    }
-    for (const auto& [name, narrows] : is_narrow) {
-      GraphEditor& home = graph.home_of(name);
-      const TensorSource source = graph.initializer(name)->source;
-      if (source.data_type != DataType::Float32 || home.is_graph_input(name)) continue;
-      if (!narrows) {
-        // One of its own, so that other graphs may do otherwise.
-        const std::string kept = home.add_initializer(name + "_float32", source);
-        for (const NodeId id : graph.consumers(name)) {
-          const std::vector<std::string> inputs = graph.node(id).inputs;
-          for (std::size_t i = 0; i < inputs.size(); ++i)
-            if (inputs[i] == name) graph.set_input(id, i, kept);
-        }
-        kept_.insert(kept);
-        continue;
-      }
-      home.replace_initializer(name, narrow(source));
+  /// A weight that something reads in float16 is stored in it. `stated`: those that inputs or outputs are, too.
+  void convert_initializers(onnx::Graph& graph, Scope& scope, const std::unordered_set<std::string>& stated,
+                            Precision border) {
+    const std::unordered_set<std::string> uses = narrow_uses(graph, scope);
+    for (onnx::Initializer& initializer : graph.initializers) {
+      if (initializer.source.data_type != DataType::Float32) continue;
+      const Precision precision = stated.contains(initializer.name) ? border
+                                  : uses.contains(initializer.name) ? Precision::Narrow
+                                                                    : Precision::Wide;
+      name_of(scope.versions[initializer.name], precision) = initializer.name;
+      if (precision == Precision::Wide) continue;
+      initializer.source = narrow(initializer.source);
+      initializer.location.clear();
       ++converted_;
     }
   }
 
-  void convert(GraphEditor& graph, const onnx::ValueTypes& types, bool keeps_io) {
-    const std::vector<NodeId> nodes = graph.nodes();
-    convert_initializers(graph, nodes, types);
-    if (keeps_io)
-      for (const onnx::ValueInfo& input : graph.inputs())
-        if (input.data_type == DataType::Float32) narrow_input(graph, input.name);
-    for (const NodeId id : nodes) {
-      if (is_blocked(graph, graph.node(id))) {
-        surround(graph, types, id);
-      } else {
-        narrow_attributes(graph.mutable_node(id));
+  /// A value that is made in one form and is an output of the graph in the other is made under another name.
+  void convert_outputs(Node node, Scope& scope, bool blocked, const std::unordered_set<std::string>& stated,
+                       Precision border) {
+    const Precision made = blocked ? Precision::Wide : Precision::Narrow;
+    std::vector<std::pair<std::string, std::string>> casts;
+    for (std::string& output : node.outputs) {
+      if (!scope.is_float(output)) continue;
+      Versions& versions = scope.versions[output];
+      if (stated.contains(output) && made != border) {
+        casts.emplace_back(unique_name(output + (blocked ? "_float32" : "_float16")), output);
+        name_of(versions, border) = output;
+        output = casts.back().first;
       }
+      name_of(versions, made) = output;
     }
-    for (const NodeId id : nodes)
-      for (const std::string& output : graph.node(id).outputs)
-        if (auto info = graph.value_info(output);
-            info && info->data_type == DataType::Float32 && !graph.is_graph_output(output) && !kept_.contains(output)) {
-          info->data_type = options_.type;
-          graph.set_value_info(std::move(*info));
-        }
-    if (keeps_io)
-      for (const onnx::ValueInfo& output : graph.outputs())
-        if (output.data_type == DataType::Float32) widen_output(graph, output.name);
-    graph.edit_subgraphs([&](GraphEditor& inner) {
-      // Branches hand on what the graph around uses: float16.
-      convert_subgraph(inner, types);
-    });
+    scope.nodes.push_back(std::move(node));
+    for (const auto& [from, to] : casts) add_cast(scope, from, border, to);
   }
 
-  void convert_subgraph(GraphEditor& graph, const onnx::ValueTypes& outer) {
-    onnx::Graph copy;
-    copy.inputs = graph.inputs();
-    copy.outputs = graph.outputs();
-    for (const NodeId id : graph.nodes()) copy.nodes.push_back(graph.node(id));
-    const onnx::ValueTypes types(copy, &outer);
-    convert(graph, types, false);
-    for (const onnx::ValueInfo& output : graph.outputs())
-      if (output.data_type == DataType::Float32) {
-        onnx::ValueInfo info = output;
-        info.data_type = options_.type;
-        graph.set_value_info(std::move(info));
+  /// `border`: what its float32 inputs and outputs become.
+  void convert(onnx::Graph& graph, Scope& scope, Precision border) {
+    std::unordered_set<std::string> stated;
+    for (const auto* infos : {&graph.inputs, &graph.outputs})
+      for (const onnx::ValueInfo& info : *infos) stated.insert(info.name);
+    convert_inputs(graph, scope, border);
+    convert_initializers(graph, scope, stated, border);
+    for (Node& node : graph.nodes) {
+      const bool blocked = is_blocked(scope, node);
+      for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+        if (!scope.is_float(node.inputs[i])) continue;
+        const bool is_wide = blocked || is_always_float(node, i);
+        node.inputs[i] = version(scope, node.inputs[i], is_wide ? Precision::Wide : Precision::Narrow);
       }
-  }
-
-  void narrow_input(GraphEditor& graph, const std::string& name) {
-    const std::vector<NodeId> users = graph.consumers(name);
-    const auto wants_float = [&](NodeId id) { return is_blocked(graph, graph.node(id)); };
-    if (users.empty()) return;
-    kept_.insert(name);
-    if (std::all_of(users.begin(), users.end(), wants_float)) return;
-    const std::string narrow_value = add_cast(graph, name, options_.type);
-    for (const NodeId user : users) {
-      if (wants_float(user)) continue;
-      const std::vector<std::string> inputs = graph.node(user).inputs;
-      for (std::size_t i = 0; i < inputs.size(); ++i)
-        if (inputs[i] == name) graph.set_input(user, i, narrow_value);
+      if (!blocked) narrow_attributes(node);
+      for (onnx::Attribute& attribute : node.attributes) {
+        auto* inner = std::get_if<onnx::Subgraph>(&attribute.value);
+        if (inner == nullptr) continue;
+        Scope inner_scope(**inner, &scope, blocked);
+        convert(**inner, inner_scope, blocked ? Precision::Wide : Precision::Narrow);
+      }
+      convert_outputs(std::move(node), scope, blocked, stated, border);
     }
-  }
-
-  /// The value that is an output of the model is made under another name and cast back.
-  void widen_output(GraphEditor& graph, const std::string& name) {
-    const auto maker = graph.producer(name);
-    if (!maker || kept_.contains(name)) return;
-    Node node = graph.node(*maker);
-    const std::string inner = graph.unique_name(name + "_float16");
-    std::replace(node.outputs.begin(), node.outputs.end(), name, inner);
-    const std::vector<NodeId> users = graph.consumers(name);
-    graph.remove_node(*maker);
-    graph.add_node(std::move(node));
-    for (const NodeId user : users) {
-      const std::vector<std::string> inputs = graph.node(user).inputs;
-      for (std::size_t i = 0; i < inputs.size(); ++i)
-        if (inputs[i] == name) graph.set_input(user, i, inner);
+    for (onnx::ValueInfo& output : graph.outputs) {
+      if (!scope.is_float(output.name)) continue;
+      output.data_type = type_of(border);
+      output.name = version(scope, output.name, border);
     }
-    add_cast(graph, inner, DataType::Float32, name);
+    for (onnx::ValueInfo& info : graph.value_infos) {
+      const auto found = scope.versions.find(info.name);
+      if (found != scope.versions.end() && found->second.narrow == info.name) info.data_type = options_.type;
+    }
+    graph.nodes = std::move(scope.nodes);
   }
 
   const Float16Options& options_;
-  std::set<std::string> kept_;  ///< values that stay float32
-  std::map<std::string, std::string> widened_;
+  std::unordered_set<std::string> names_;  ///< of values and nodes of all graphs
   int converted_ = 0;
 };
 

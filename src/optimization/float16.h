@@ -23,10 +23,11 @@ struct Float16Options {
   static std::set<std::string> default_op_block_list();
 };
 
-/// Turns float32 inside a model into float16 with Casts around what is blocked and around squares
-/// that are averaged, which leave float16's range. Weights are converted while they are written. Returns how many
-/// initializers changed their type. Throws Error(InvalidModel) where a blocked node's types cannot be told, and for
-/// models with branches: what they take from the graph around them would change its type under them.
+/// Turns float32 inside a model into float16 with Casts around what is blocked and around squares that are averaged,
+/// which leave float16's range. Weights are converted while they are written. Reaches into graphs that nodes hold: a
+/// weight that branches share is converted once, and becomes float16 if one of them reads it so; of a node that is
+/// blocked all graphs stay in float32. Returns how many initializers changed their type. Throws Error(InvalidModel): a
+/// node reads what no node before it makes.
 int convert_to_float16(onnx::Model& model, const Float16Options& options = {});
 
 }  // namespace onnxport::optimization

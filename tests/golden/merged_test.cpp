@@ -8,50 +8,18 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "architectures/build.h"
 #include "onnx/lowering.h"
 #include "onnx/merge_decoders.h"
 #include "onnx/reader.h"
 #include "onnx/writer.h"
 #include "onnxport/json.h"
 #include "runtime/session.h"
-#include "support/fixture.h"
+#include "support/merged_decoders.h"
 
 namespace onnxport::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// The files of one fixture's decoders with a cache.
-struct DecoderPair {
-  FixtureFile first;
-  FixtureFile with_past;
-};
-
-void PrintTo(const DecoderPair& pair, std::ostream* out) { *out << pair.first.fixture << "/" << pair.first.task; }
-
-std::vector<DecoderPair> decoder_pairs() {
-  const std::vector<FixtureFile>& files = fixture_files();
-  std::vector<DecoderPair> pairs;
-  for (const FixtureFile& with_past : files) {
-    if (with_past.submodel != "decoder_with_past_model") continue;
-    for (const FixtureFile& first : files)
-      if (first.submodel == "decoder_model" && first.fixture == with_past.fixture && first.task == with_past.task)
-        pairs.push_back({first, with_past});
-  }
-  return pairs;
-}
-
-onnx::Model merge(const DecoderPair& pair, const Target& target) {
-  const Checkpoint checkpoint = materialize_checkpoint(pair.first);
-  const BuiltTask task = build_task(checkpoint, architecture_of(Config(checkpoint.config)), pair.first.task);
-  const auto lower = [&](std::string_view name) {
-    for (const BuiltModel& model : task.models)
-      if (model.name == name) return onnx::lower_graph(*model.graph, target);
-    throw std::runtime_error("the task has no file " + std::string(name));
-  };
-  return onnx::merge_decoders(lower("decoder_model"), lower("decoder_with_past_model"));
-}
 
 struct Written {
   onnx::Model model;
@@ -69,65 +37,6 @@ struct Written {
   }
 };
 
-const Array* find(const NamedArrays& arrays, const std::string& name) {
-  const auto found = std::find_if(arrays.begin(), arrays.end(), [&](const auto& a) { return a.first == name; });
-  return found == arrays.end() ? nullptr : &found->second;
-}
-
-Array converted(const Array& array, DataType type) {
-  return array.data_type() == type || array.data_type() == DataType::Int64 ? array
-                                                                           : materialize(cast(from_array(array), type));
-}
-
-Array flag(bool value) {
-  Array array(DataType::Bool, {1});
-  *array.mutable_data<std::uint8_t>() = value;
-  return array;
-}
-
-/// What the other branch alone has: NaN, which would show if anything of it were read; `length` long, where a caller is
-/// free to choose.
-Array unused(const Session::Value& value, std::int64_t batch, std::int64_t length) {
-  std::vector<std::int64_t> shape = value.shape;
-  for (std::size_t axis = 0; axis < shape.size(); ++axis)
-    if (shape[axis] < 0) shape[axis] = value.axis_names[axis] == "batch_size" ? batch : length;
-  Array array(DataType::Float32, std::move(shape));
-  std::fill_n(array.mutable_data<float>(), array.element_count(), NAN);
-  return converted(array, value.data_type);
-}
-
-void run_branch(const Session& session, const FixtureCase& example, bool use_cache, std::int64_t length, double atol) {
-  NamedArrays inputs;
-  const std::int64_t batch = find(example.inputs, "input_ids")->shape()[0];
-  for (const Session::Value& value : session.inputs()) {
-    const Array* given = find(example.inputs, value.name);
-    inputs.emplace_back(value.name, value.name == onnx::use_cache_branch ? flag(use_cache)
-                                    : given != nullptr                   ? converted(*given, value.data_type)
-                                                                         : unused(value, batch, length));
-  }
-  const std::vector<Array> outputs = session.run(inputs);
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    const std::string& name = session.outputs()[i].name;
-    const Array* expected = find(example.outputs, name);
-    if (expected == nullptr) {
-      EXPECT_TRUE(use_cache && name.find(".encoder.") != std::string::npos) << name;
-      EXPECT_EQ(outputs[i].element_count(), 0) << name;
-      continue;
-    }
-    ASSERT_EQ(outputs[i].shape(), expected->shape()) << name;
-    const Array actual = converted(outputs[i], DataType::Float32);
-    double largest = 1;
-    double difference = 0;
-    for (std::int64_t k = 0; k < expected->element_count(); ++k) {
-      const double a = static_cast<double>(actual.data<float>()[k]);
-      const double e = static_cast<double>(expected->data<float>()[k]);
-      largest = std::max(largest, std::fabs(e));
-      difference = std::isnan(a) ? INFINITY : std::max(difference, std::fabs(a - e));
-    }
-    EXPECT_LE(difference, atol * largest) << name << (use_cache ? ", with cache" : ", without cache");
-  }
-}
-
 class MergedDecoder : public ::testing::TestWithParam<DecoderPair> {
  protected:
   static void run_both(const Target& target, onnx::WeightStorage storage, double atol) {
@@ -135,9 +44,10 @@ class MergedDecoder : public ::testing::TestWithParam<DecoderPair> {
     const Session session(written.path, {.intra_op_num_threads = 1});
     // Optimum passes pasts of length 1 to the first step, transformers.js of length 0.
     for (const std::int64_t length : {0, 1}) {
-      for (const FixtureCase& example : read_cases(GetParam().first)) run_branch(session, example, false, length, atol);
+      for (const FixtureCase& example : read_cases(GetParam().first))
+        expect_branch(session, example, false, length, atol);
       for (const FixtureCase& example : read_cases(GetParam().with_past))
-        run_branch(session, example, true, length, atol);
+        expect_branch(session, example, true, length, atol);
     }
   }
 };
@@ -167,13 +77,6 @@ TEST_P(MergedDecoder, HasEachWeightOnce) {
       for (const onnx::Initializer& left : std::get<onnx::Subgraph>(branch.value)->initializers)
         EXPECT_TRUE(left.source.shape.empty() || left.source.data_type == DataType::Int64) << left.name;
   }
-}
-
-std::string test_name(const ::testing::TestParamInfo<DecoderPair>& parameter) {
-  std::string name = parameter.param.first.fixture + "__" + parameter.param.first.task;
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
-  return name;
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, MergedDecoder, ::testing::ValuesIn(decoder_pairs()), test_name);

@@ -4,8 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include "onnxport/error.h"
-#include "optimization/float16.h"
 #include "optimization/test_model.h"
 
 namespace onnxport::optimization {
@@ -369,30 +367,6 @@ TEST(AttentionFusion, NotWhereTheMaskComesFromTheCache) {
   EXPECT_EQ(std::count(operators.begin(), operators.end(), "Softmax"), 1);
   ASSERT_FALSE(model.report().left.empty());
   EXPECT_NE(model.report().left[0].reason.find("computed from the keys"), std::string::npos);
-}
-
-// ---- float16 --------------------------------------------------------------------------------------------------------
-
-TEST(Float16, BranchesAreRefused) {
-  onnx::Model model;
-  model.graph.inputs = {{"condition", DataType::Bool, {}}};
-  model.graph.outputs = {{"y", DataType::Float32, {}}};
-  onnx::Graph branch;
-  branch.outputs = {{"z", DataType::Float32, {}}};
-  branch.nodes = {{"Constant", "", "make_z", {}, {"z"}, {{"value", Array::float32({}, std::vector<float>{1})}}}};
-  model.graph.nodes = {{"If",
-                        "",
-                        "choice",
-                        {"condition"},
-                        {"y"},
-                        {{"then_branch", onnx::Subgraph(branch)}, {"else_branch", onnx::Subgraph(branch)}}}};
-  try {
-    convert_to_float16(model);
-    ADD_FAILURE() << "nothing was thrown";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::InvalidModel);
-    EXPECT_NE(std::string(error.what()).find("'choice' holds branches"), std::string::npos) << error.what();
-  }
 }
 
 }  // namespace
