@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "onnxport/error.h"
+#include "onnxport/quantizer.h"
 
 namespace onnxport {
 
@@ -67,7 +68,10 @@ struct WeightQuantizationConfig {
   /// MatMulNBits' accuracy_level, the least precision of activations inside it: 0 unset, 1 float32, 2 float16,
   /// 3 bfloat16, 4 int8.
   int accuracy_level = 0;
-  /// MatMul and Gemm become MatMulNBits, Gather becomes GatherBlockQuantized.
+  /// QOperator: MatMul and Gemm become MatMulNBits, Gather becomes GatherBlockQuantized. QDQ: MatMul and Gemm stay and
+  /// read a DequantizeLinear of int4, uint4, int8 or uint8 in blocks, which every runtime of ONNX knows (opset 21, to
+  /// which the model is raised). QDQ has 4 and 8 bits, no Gather, no HalfQuadratic and no accuracy_level.
+  QuantFormat format = QuantFormat::QOperator;
   std::vector<std::string> op_types = {"MatMul", "Gemm"};
   /// Names of nodes that stay as they are; * stands for any characters.
   std::vector<std::string> nodes_to_exclude{};

@@ -47,6 +47,36 @@ Dequantizer::Dequantizer(const onnx::Model& model) {
   });
 }
 
+Array Dequantizer::blocks(const onnx::Node& node) const {
+  const Array& packed = tensors_.at(node.inputs[0]);
+  const Array& scales = tensors_.at(node.inputs[1]);
+  const bool is_signed = packed.data_type() == DataType::Int4 || packed.data_type() == DataType::Int8;
+  const int bits = packed.data_type() == DataType::Int4 || packed.data_type() == DataType::UInt4 ? 4 : 8;
+  const auto integers = [&](const Array& array) {
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(array.bytes().data());
+    std::vector<int> values = unpack(bytes, array.element_count(), bits);
+    if (is_signed)
+      for (int& value : values) value -= value >= 1 << (bits - 1) ? 1 << bits : 0;
+    return values;
+  };
+  const std::vector<int> values = integers(packed);
+  std::vector<int> zero_points(static_cast<std::size_t>(scales.element_count()));
+  if (node.inputs.size() > 2) zero_points = integers(tensors_.at(node.inputs[2]));
+  const std::int64_t block_size = onnx::integer_attribute(node, "block_size", 0);
+  const bool is_along_rows = onnx::integer_attribute(node, "axis", 1) == 1;
+  const std::int64_t columns = packed.shape()[1];
+  Array result(DataType::Float32, packed.shape());
+  for (std::int64_t i = 0; i < result.element_count(); ++i) {
+    const std::int64_t row = is_along_rows ? i / columns : i / columns / block_size;
+    const std::int64_t column = is_along_rows ? i % columns / block_size : i % columns;
+    const std::int64_t block = row * scales.shape()[1] + column;
+    result.mutable_data<float>()[i] =
+        scales.data<float>()[block] *
+        static_cast<float>(values[static_cast<std::size_t>(i)] - zero_points[static_cast<std::size_t>(block)]);
+  }
+  return result;
+}
+
 std::vector<float> Dequantizer::rows(const onnx::Node& node, std::int64_t count, std::int64_t size) const {
   const bool is_gather = node.op_type == "GatherBlockQuantized";
   std::string packed_name = node.inputs[is_gather ? 0 : 1];
@@ -105,6 +135,8 @@ onnx::Model dequantize(onnx::Model model) {
             dequantizer.tensor(node.inputs[2]).shape()[1] * onnx::integer_attribute(node, "block_size", 0);
         weights.push_back({weight, from_array(Array::float32({vectors, size}, dequantizer.rows(node, vectors, size)))});
         nodes.push_back({"Gather", "", "", {weight, node.inputs[1]}, node.outputs, {}});
+      } else if (node.op_type == "DequantizeLinear") {
+        weights.push_back({node.outputs.front(), from_array(dequantizer.blocks(node))});
       } else {
         nodes.push_back(std::move(node));
       }

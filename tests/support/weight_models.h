@@ -21,13 +21,16 @@ class Dequantizer {
 
   /// Weights of a MatMulNBits or GatherBlockQuantized as [rows, columns] of floats.
   std::vector<float> rows(const onnx::Node& node, std::int64_t count, std::int64_t size) const;
+  /// What a DequantizeLinear of a constant matrix in blocks makes.
+  Array blocks(const onnx::Node& node) const;
   const Array& tensor(const std::string& name) const { return tensors_.at(name); }
 
  private:
   std::map<std::string, Array> tensors_;
 };
 
-/// The quantized model with plain MatMul and Gather of dequantized weights in the place of quantized ones.
+/// The quantized model with plain MatMul and Gather of dequantized weights in the place of quantized ones, and without
+/// DequantizeLinear of weights.
 onnx::Model dequantize(onnx::Model model);
 
 }  // namespace onnxport::testing

@@ -99,6 +99,21 @@ ONNXPORT_INLINE void quantize_nearest(const BlockSettings& settings, const float
   }
 }
 
+/// roundf, which takes halves away from zero, of values that may be negative.
+ONNXPORT_INLINE void quantize_rounding(const BlockSettings& settings, const float* values, BlockScale block,
+                                       std::uint8_t* quantized) {
+  const auto largest = static_cast<float>((1 << settings.bits) - 1);
+  const float reciprocal = block.scale == 0.0F ? 0.0F : 1.0F / block.scale;
+  for (std::int64_t i = 0; i < settings.block_size; ++i) {
+    const float value = values[i] * reciprocal;
+    // Far more than any integer there is, and few enough for round_half_up.
+    const float magnitude = clamp_to(std::fabs(value), 4 * largest);
+    const auto rounded = static_cast<float>(round_half_up(magnitude));
+    const float shifted = (value < 0.0F ? -rounded : rounded) + block.zero_point;
+    quantized[i] = static_cast<std::uint8_t>(static_cast<std::int32_t>(clamp_to(shifted, largest)));
+  }
+}
+
 /// Divides, as numpy does, where quantize_nearest multiplies by the reciprocal as MLAS does.
 ONNXPORT_INLINE void quantize_dividing(const BlockSettings& settings, const float* values, BlockScale block,
                                        std::uint8_t* quantized) {
@@ -280,6 +295,8 @@ ONNXPORT_INLINE BlockScale quantize_block(const BlockSettings& settings, const f
   const BlockScale block = find_scale(settings, find_range(values, settings.block_size));
   if (rounds_to_nearest(settings)) {
     quantize_nearest(settings, values, block, quantized);
+  } else if (settings.method == BlockMethod::RoundToNearestQdq) {
+    quantize_rounding(settings, values, block, quantized);
   } else if (settings.is_symmetric) {
     quantize_signed(settings, values, block, quantized);
   } else {

@@ -16,6 +16,8 @@ enum class BlockMethod : std::uint8_t {
   /// The same idea in the arithmetic of DefaultWeightOnlyQuantizer.quantize_ndarray (onnxruntime.quantization), which
   /// makes the weights of GatherBlockQuantized: divides by the scale and rounds to even.
   RoundToNearestGather,
+  /// As MlasQDQQuantizeBlockwise does for DequantizeLinear (the same file): rounds before the zero point is added.
+  RoundToNearestQdq,
   /// quant_tensor_k_quant_cpu of onnxruntime.quantization.neural_compressor, after llama.cpp's make_qkx2_quants: a
   /// search
   /// for the scale and the minimum with the least weighted squared error. Always with zero points.

@@ -20,6 +20,9 @@ struct WeightSettings {
   WeightLayout layout = WeightLayout::Rows;
   /// Whether the last block of a vector is filled up with zeros (MatMulNBits), or ends with it (GatherBlockQuantized).
   bool is_padded = true;
+  /// Tensors as blocked DequantizeLinear takes them, in the shape and the order of the weight's elements. With
+  /// `is_padded`, which says how blocks are made.
+  bool is_plain = false;
 };
 
 /// What quantization has done to a weight.
@@ -42,6 +45,9 @@ struct SolvedWeight {
   WeightError error;
 };
 
+/// The integers of plain tensors: signed where quantization is symmetric, with 0 for 0.
+DataType plain_type(const BlockSettings& settings);
+
 /// A weight that is quantized while it is written: three tensors, each computed from the weight where it lies. The
 /// packed integers are to be read first; scales and zero points are found with them, kept, and dropped once read. (Read
 /// in another order they are computed from the weight again.)
@@ -63,12 +69,12 @@ class BlockwiseWeight {
   const WeightSettings& settings() const;
   const TensorSource& weight() const;  ///< as Float32
 
-  /// UInt8 [N, blocks, block_size * bits / 8]; [N, K * bits / 8] if it is not padded.
+  /// UInt8 [N, blocks, block_size * bits / 8]; [N, K * bits / 8] if it is not padded; plain ones in the weight's shape.
   TensorSource packed() const;
-  /// [N, blocks] in the type of the weight.
+  /// [N, blocks] in the type of the weight; [blocks, N] of plain Columns.
   TensorSource scales() const;
-  /// UInt8 [N, blocks * bits / 8], packed as the integers are; [N, blocks] in the type of the weight for HalfQuadratic.
-  /// Not asked for where quantization is symmetric.
+  /// UInt8 [N, blocks * bits / 8], packed as the integers are; plain ones in the scales' shape; [N, blocks] in the type
+  /// of the weight for HalfQuadratic. Not asked for where quantization is symmetric.
   TensorSource zero_points() const;
 
   /// What packed() has done to the weight; complete when all of it was read once.

@@ -15,12 +15,27 @@ using onnx::GraphEditor;
 using onnx::Node;
 using onnx::NodeId;
 
+/// Names of a product's quantized weight and of its scales, or "".
+struct HeldWeight {
+  std::string packed;
+  std::string scales;
+};
+
+HeldWeight held_weight(const GraphEditor& editor, const Node& node) {
+  if (node.op_type == "MatMulNBits") return {node.inputs[1], node.inputs[2]};
+  if (node.op_type != "MatMul" && node.op_type != "Gemm") return {};
+  const std::optional<NodeId> id = editor.producer(node.inputs[1]);
+  if (!id || editor.node(*id).op_type != "DequantizeLinear") return {};
+  return {editor.node(*id).inputs[0], editor.node(*id).inputs[1]};
+}
+
 std::vector<NodeId> users_of(const GraphEditor& editor, const std::string& value, const DividedInputs& inputs) {
   std::vector<NodeId> users;
   for (const NodeId id : editor.consumers(value)) {
     const Node& node = editor.node(id);
-    if (node.op_type == "MatMulNBits" && node.inputs[0] == value &&
-        std::find(inputs.weights.begin(), inputs.weights.end(), node.inputs[1]) != inputs.weights.end())
+    const std::string packed = held_weight(editor, node).packed;
+    if (!packed.empty() && node.inputs[0] == value &&
+        std::find(inputs.weights.begin(), inputs.weights.end(), packed) != inputs.weights.end())
       users.push_back(id);
   }
   return users;
@@ -78,7 +93,7 @@ bool divide_by_normalization(GraphEditor& editor, const std::string& value, std:
 void divide_by_multiplication(GraphEditor& editor, const std::string& value, const std::vector<NodeId>& users,
                               const std::vector<float>& divisors) {
   // The scales of a weight have the type of what it is multiplied with.
-  const auto scales = editor.constant(editor.node(users.front()).inputs[2]);
+  const auto scales = editor.constant(held_weight(editor, editor.node(users.front())).scales);
   const DataType type = scales ? scales->data_type : DataType::Float32;
   const std::string factors = editor.add_initializer(value + "_reciprocals", reciprocals(divisors, type));
   std::string product = editor.unique_name(value + "_divided");

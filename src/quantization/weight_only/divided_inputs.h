@@ -8,7 +8,7 @@
 
 namespace onnxport::quantization {
 
-/// Values that some MatMulNBits nodes are to see divided.
+/// Values that some nodes with quantized weights are to see divided.
 struct DividedInputs {
   std::vector<std::string> values;   ///< what they multiply
   std::vector<std::string> weights;  ///< names of their packed weights, which tell them from other nodes

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "onnx/graph_editor.h"
+#include "onnx/raise_opset.h"
 #include "onnxport/error.h"
 
 namespace onnxport::quantization {
@@ -22,6 +23,8 @@ using onnx::Node;
 using onnx::NodeId;
 
 constexpr const char* kMicrosoft = "com.microsoft";
+/// The opset with DequantizeLinear of blocks and of 4 bits.
+constexpr int kBlockedDequantization = 21;
 
 std::string display_name(const Node& node) {
   if (!node.name.empty() || node.outputs.empty()) return node.name;
@@ -50,20 +53,19 @@ bool can_be_quantized(DataType type) {
 
 // ---- Models that are quantized already ------------------------------------------------------------------------------
 
-bool is_constant(const Graph& graph, const std::string& name) {
-  return std::any_of(graph.initializers.begin(), graph.initializers.end(),
-                     [&](const Initializer& initializer) { return initializer.name == name; });
-}
-
 void check_not_quantized(const onnx::Model& model) {
   constexpr std::array<std::string_view, 10> kQuantized = {
       "MatMulNBits",           "MatMulBnb4",           "GatherBlockQuantized",  "MatMulInteger", "QLinearMatMul",
       "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "DynamicQuantizeLinear", "QGemm",         "ConvInteger"};
+  std::set<std::string> constants;
+  onnx::for_each_graph(model.graph, [&](const Graph& graph) {
+    for (const Initializer& initializer : graph.initializers) constants.insert(initializer.name);
+  });
   onnx::for_each_graph(model.graph, [&](const Graph& graph) {
     for (const Node& node : graph.nodes) {
       const bool is_quantized = std::find(kQuantized.begin(), kQuantized.end(), node.op_type) != kQuantized.end();
       const bool has_quantized_weight =
-          node.op_type == "DequantizeLinear" && !node.inputs.empty() && is_constant(graph, node.inputs.front());
+          node.op_type == "DequantizeLinear" && !node.inputs.empty() && constants.contains(node.inputs.front());
       if (!is_quantized && !has_quantized_weight) continue;
       throw Error(ErrorKind::InvalidModel, "the model is quantized already: node " + display_name(node) + " is a " +
                                                node.op_type + ". Quantize the model that it was made from");
@@ -158,16 +160,15 @@ class ModelQuantizer {
       if (has_rank && is_single) weight = reshape(weight, {weight.shape.end() - 2, weight.shape.end()});
     }
     if (std::string reason = refuse(weight); !reason.empty()) return reason;
+    if (config_.format == QuantFormat::QDQ) return dequantize_weight(editor, id, weight);
     if (std::string reason = node.op_type == "Gemm" ? refuse_gemm(node) : ""; !reason.empty()) return reason;
 
     const std::string name = display_name(node);
     const int bits = bits_of(name, node.inputs[1]);
     const WeightNames& names =
         quantize(editor, node.inputs[1], weight, {block_settings(weight, bits, false), layout_of(node), true}, name);
-    QuantizedEntry& entry = result_.weights[names.entry];
-    const BlockwiseWeight& quantized = entry.quantized;
-    if (std::find(entry.inputs.begin(), entry.inputs.end(), node.inputs[0]) == entry.inputs.end())
-      entry.inputs.push_back(node.inputs[0]);
+    const BlockwiseWeight& quantized = result_.weights[names.entry].quantized;
+    note_input(names, node.inputs[0]);
 
     Node product{.op_type = "MatMulNBits",
                  .domain = kMicrosoft,
@@ -188,8 +189,47 @@ class ModelQuantizer {
     return "";
   }
 
+  /// The node stays and reads what a DequantizeLinear of its own makes of the weight: ONNX Runtime fuses such pairs
+  /// where they are in one graph and nothing else reads the result. Names are those of DefaultWeightOnlyQuantizer.
+  std::string dequantize_weight(GraphEditor& editor, NodeId id, const TensorSource& weight) {
+    const Node node = editor.node(id);
+    if (is_calibrated(config_.algorithm) && onnx::integer_attribute(node, "transA", 0) != 0) return "transA is set";
+    const std::string name = display_name(node);
+    const int bits = bits_of(name, node.inputs[1]);
+    const WeightLayout layout = layout_of(node);
+    const WeightNames& names =
+        quantize(editor, node.inputs[1], weight, {block_settings(weight, bits, false), layout, true, true}, name);
+    note_input(names, node.inputs[0]);
+    Node dequantization{.op_type = "DequantizeLinear",
+                        .domain = "",
+                        .name = suffixed_name(editor, node, "_DQ_Q" + std::to_string(bits)),
+                        .inputs = {names.packed, names.scales},
+                        .outputs = {editor.unique_name(names.packed + "_output")},
+                        .attributes = {{"axis", std::int64_t{layout == WeightLayout::Rows ? 1 : 0}},
+                                       {"block_size", config_.block_size}}};
+    if (!names.zero_points.empty()) dequantization.inputs.push_back(names.zero_points);
+    Node product = node;
+    product.name =
+        suffixed_name(editor, node, (node.op_type == "Gemm" ? "_gemm_Q" : "_matmul_Q") + std::to_string(bits));
+    product.inputs[1] = dequantization.outputs.front();
+    editor.remove_node(id);
+    editor.add_node(std::move(dequantization));
+    editor.add_node(std::move(product));
+    return "";
+  }
+
+  /// Remembers that the weight is multiplied with the value.
+  void note_input(const WeightNames& names, const std::string& value) {
+    std::vector<std::string>& inputs = result_.weights[names.entry].inputs;
+    if (std::find(inputs.begin(), inputs.end(), value) == inputs.end()) inputs.push_back(value);
+  }
+
+  static std::string suffixed_name(GraphEditor& editor, const Node& node, const std::string& suffix) {
+    return node.name.empty() ? "" : editor.unique_name(node.name + suffix);
+  }
+
   static std::string quantized_name(GraphEditor& editor, const Node& node, int bits) {
-    return node.name.empty() ? "" : editor.unique_name(node.name + "_Q" + std::to_string(bits));
+    return suffixed_name(editor, node, "_Q" + std::to_string(bits));
   }
 
   /// A bias of shape [N] is the sixth input; one that broadcasts otherwise is added by a node behind.
@@ -275,7 +315,9 @@ class ModelQuantizer {
       // Nothing is multiplied with rows that are looked up.
       settings.method = is_gather ? BlockMethod::RoundToNearestGather : BlockMethod::Calibrated;
     } else if (config_.algorithm == WeightAlgorithm::RoundToNearest) {
-      settings.method = is_gather ? BlockMethod::RoundToNearestGather : BlockMethod::RoundToNearest;
+      settings.method = is_gather                            ? BlockMethod::RoundToNearestGather
+                        : config_.format == QuantFormat::QDQ ? BlockMethod::RoundToNearestQdq
+                                                             : BlockMethod::RoundToNearest;
     } else {
       settings.method =
           config_.algorithm == WeightAlgorithm::HalfQuadratic ? BlockMethod::HalfQuadratic : BlockMethod::KQuant;
@@ -294,10 +336,11 @@ class ModelQuantizer {
     if (is_new) {
       const BlockwiseWeight quantized(source, settings);
       names.entry = result_.weights.size();
-      names.packed = home.add_initializer(weight + "_Q" + std::to_string(settings.block.bits), quantized.packed());
-      names.scales = home.add_initializer(weight + "_scales", quantized.scales());
+      const std::string base = weight + (settings.is_plain ? "_DQ" : "");
+      names.packed = home.add_initializer(base + "_Q" + std::to_string(settings.block.bits), quantized.packed());
+      names.scales = home.add_initializer(base + "_scales", quantized.scales());
       if (!settings.block.is_symmetric)
-        names.zero_points = home.add_initializer(weight + "_zero_points", quantized.zero_points());
+        names.zero_points = home.add_initializer(base + "_zero_points", quantized.zero_points());
       result_.weights.push_back({weight, {}, source.shape, source.byte_size(), quantized, names.packed});
       if (progress_) progress_(result_.weights.size(), weight_nodes_);
     }
@@ -344,7 +387,12 @@ QuantizedGraph quantize_graph(onnx::Model& model, const WeightQuantizationConfig
   QuantizedGraph result = ModelQuantizer(config, model, progress).run(model.graph);
   for (std::size_t i = 1; i < result.weights.size(); ++i)
     result.weights[i - 1].quantized.set_next(result.weights[i].quantized);
-  if (!result.weights.empty()) model.opset_imports.try_emplace(kMicrosoft, 1);
+  if (result.weights.empty()) return result;
+  if (config.format == QuantFormat::QDQ) {
+    onnx::raise_opset(model, kBlockedDequantization);
+  } else {
+    model.opset_imports.try_emplace(kMicrosoft, 1);
+  }
   return result;
 }
 

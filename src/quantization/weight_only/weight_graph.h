@@ -45,10 +45,11 @@ struct QuantizedGraph {
   std::vector<SkippedEntry> skipped;
 };
 
-/// Replaces MatMul, Gemm and Gather nodes of constant weights by MatMulNBits and GatherBlockQuantized. `config` is
-/// valid and its patterns were resolved by resolve_bits. With an algorithm that is_calibrated, solve_weights is to
-/// follow. `progress` hears of each weight: HalfQuadratic solves here,
-/// the others compute when the model is written. Throws Error(InvalidModel) if the model is quantized already.
+/// Replaces MatMul, Gemm and Gather nodes of constant weights by MatMulNBits and GatherBlockQuantized, or has MatMul
+/// and Gemm read DequantizeLinear. `config` is valid and its patterns were resolved by resolve_bits. With an algorithm
+/// that is_calibrated, solve_weights is to follow. `progress` hears of each weight: HalfQuadratic solves here, the
+/// others compute when the model is written. Throws Error(InvalidModel) if the model is quantized already, or if its
+/// opset cannot be raised to that of blocked DequantizeLinear (raise_opset).
 QuantizedGraph quantize_graph(onnx::Model& model, const WeightQuantizationConfig& config,
                               const std::function<void(std::uint64_t done, std::uint64_t total)>& progress = {});
 

@@ -46,6 +46,26 @@ void check_calibration(const WeightQuantizationConfig& config) {
     refuse("percdamp is " + std::to_string(config.gptq.percdamp) + "; it must be a number above 0, such as 0.01");
 }
 
+void check_qdq(const WeightQuantizationConfig& config) {
+  if (config.format != QuantFormat::QDQ) return;
+  const auto refuse_bits = [](int bits) {
+    if (bits != 4 && bits != 8)
+      refuse("the format QDQ has no weights of " + std::to_string(bits) +
+             " bits: DequantizeLinear takes integers of 4 and 8. QOperator has them");
+  };
+  refuse_bits(config.bits);
+  for (const auto& [pattern, bits] : config.bits_for) refuse_bits(bits);
+  if (config.algorithm == WeightAlgorithm::HalfQuadratic)
+    refuse(
+        "the algorithm's zero points are no integers, and DequantizeLinear takes no others: use the format QOperator");
+  if (config.accuracy_level != 0)
+    refuse("the accuracy level is one of MatMulNBits, which the format QDQ does not have: use QOperator");
+  if (is_one_of(config.op_types, std::string("Gather")))
+    refuse(
+        "the format QDQ has no Gather: a table that is dequantized before its rows are looked up takes the memory of "
+        "the one of floats. Use QOperator for tables");
+}
+
 void check_config(const WeightQuantizationConfig& config) {
   check_bits(config.bits, "weights");
   for (const auto& [pattern, bits] : config.bits_for) check_bits(bits, "weights of " + quote_json(pattern));
@@ -56,6 +76,7 @@ void check_config(const WeightQuantizationConfig& config) {
   if (config.accuracy_level < 0 || config.accuracy_level > kHighestAccuracyLevel)
     refuse("the accuracy level is " + std::to_string(config.accuracy_level) + "; there are 0 to 4");
   check_calibration(config);
+  check_qdq(config);
   const std::vector<std::string> types = {"MatMul", "Gemm", "Gather"};
   if (config.op_types.empty()) refuse("no operator type is given; there are MatMul, Gemm and Gather");
   for (const std::string& type : config.op_types) {
