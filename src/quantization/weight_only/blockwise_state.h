@@ -238,11 +238,9 @@ struct BlockwiseWeight::State {
   void write_plain_zero_points(std::int64_t first, std::span<std::byte> out);
   std::shared_ptr<Found> found_or_computed();
   /// Which block the scale at a place of the plain tensor belongs to.
-  std::int64_t block_of_scale(std::int64_t place) const {
-    return settings.layout == WeightLayout::Rows ? place : place % vectors * blocks + place / vectors;
-  }
+  std::int64_t block_of_scale(std::int64_t place) const { return place % vectors * blocks + place / vectors; }
   std::vector<std::int64_t> scales_shape() const {
-    if (settings.is_plain && settings.layout == WeightLayout::Columns) return {blocks, vectors};
+    if (settings.is_plain) return {blocks, vectors};
     return {vectors, blocks};
   }
   void write_scales(std::int64_t first, std::span<std::byte> out);

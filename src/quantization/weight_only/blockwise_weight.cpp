@@ -200,7 +200,7 @@ TensorSource BlockwiseWeight::packed() const {
   TensorSource source;
   if (state_->settings.is_plain) {
     source.data_type = plain_type(state_->settings.block);
-    source.shape = state_->weight.shape;
+    source.shape = {state_->vector_size, state_->vectors};
     source.compute = [state = state_](std::int64_t first, std::span<std::byte> out) { state->write_plain(first, out); };
     return source;
   }

@@ -20,8 +20,8 @@ struct WeightSettings {
   WeightLayout layout = WeightLayout::Rows;
   /// Whether the last block of a vector is filled up with zeros (MatMulNBits), or ends with it (GatherBlockQuantized).
   bool is_padded = true;
-  /// Tensors as blocked DequantizeLinear takes them, in the shape and the order of the weight's elements. With
-  /// `is_padded`, which says how blocks are made.
+  /// Tensors as blocked DequantizeLinear takes them for a product, [K, N] whatever the layout. With `is_padded`, which
+  /// says how blocks are made.
   bool is_plain = false;
 };
 
@@ -69,9 +69,9 @@ class BlockwiseWeight {
   const WeightSettings& settings() const;
   const TensorSource& weight() const;  ///< as Float32
 
-  /// UInt8 [N, blocks, block_size * bits / 8]; [N, K * bits / 8] if it is not padded; plain ones in the weight's shape.
+  /// UInt8 [N, blocks, block_size * bits / 8]; [N, K * bits / 8] if it is not padded; plain ones [K, N].
   TensorSource packed() const;
-  /// [N, blocks] in the type of the weight; [blocks, N] of plain Columns.
+  /// [N, blocks] in the type of the weight; [blocks, N] of plain ones.
   TensorSource scales() const;
   /// UInt8 [N, blocks * bits / 8], packed as the integers are; plain ones in the scales' shape; [N, blocks] in the type
   /// of the weight for HalfQuadratic. Not asked for where quantization is symmetric.

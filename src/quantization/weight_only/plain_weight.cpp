@@ -11,20 +11,20 @@ template <typename Use>
 void BlockwiseWeight::State::quantize_plain(Interval elements, const Use& use) const {
   const std::int64_t size = settings.block.block_size;
   const std::int64_t last = elements.end - 1;
-  if (settings.layout == WeightLayout::Rows) {
-    const auto block_of = [&](std::int64_t e) { return e / vector_size * blocks + e % vector_size / size; };
-    quantize(block_of(elements.begin), block_of(last) + 1, use);
-    return;
-  }
   const Interval rows{elements.begin / vectors, last / vectors + 1};
   const bool is_within_row = rows.end - rows.begin == 1;
   const Interval of_vectors =
       is_within_row ? Interval{elements.begin % vectors, last % vectors + 1} : Interval{0, vectors};
-  read_columns(of_vectors, {rows.begin / size, (rows.end - 1) / size + 1},
-               [&](Batch& batch, std::int64_t count, std::int64_t index, std::int64_t stride) {
-                 quantize_batch(batch, count, index, stride);
-                 for (std::int64_t b = 0; b < count; ++b, index += stride) hand_over(batch, b, index, use);
-               });
+  const Interval of_blocks{rows.begin / size, (rows.end - 1) / size + 1};
+  if (settings.layout == WeightLayout::Rows) {
+    for (std::int64_t vector = of_vectors.begin; vector < of_vectors.end; ++vector)
+      quantize(vector * blocks + of_blocks.begin, vector * blocks + of_blocks.end, use);
+    return;
+  }
+  read_columns(of_vectors, of_blocks, [&](Batch& batch, std::int64_t count, std::int64_t index, std::int64_t stride) {
+    quantize_batch(batch, count, index, stride);
+    for (std::int64_t b = 0; b < count; ++b, index += stride) hand_over(batch, b, index, use);
+  });
 }
 
 void BlockwiseWeight::State::write_plain(std::int64_t first, std::span<std::byte> out) {
@@ -32,8 +32,6 @@ void BlockwiseWeight::State::write_plain(std::int64_t first, std::span<std::byte
   const std::int64_t size = settings.block.block_size;
   const std::int64_t per_byte = 8 / bits;
   const Interval elements{first * per_byte, std::min((first + std::ssize(out)) * per_byte, vectors * vector_size)};
-  const bool is_rows = settings.layout == WeightLayout::Rows;
-  const std::int64_t step = is_rows ? 1 : vectors;
   const unsigned sign = settings.block.is_symmetric ? 1U << (bits - 1) : 0U;
   const unsigned mask = (1U << bits) - 1;
   std::fill(out.begin(), out.end(), std::byte{0});
@@ -44,9 +42,9 @@ void BlockwiseWeight::State::write_plain(std::int64_t first, std::span<std::byte
                          const BlockError& block_error) {
     const std::int64_t vector = block / blocks;
     const std::int64_t begin = block % blocks * size;
-    const std::int64_t begin_of_block = is_rows ? vector * vector_size + begin : begin * vectors + vector;
+    const std::int64_t begin_of_block = begin * vectors + vector;
     const std::int64_t in_block = std::min(size, vector_size - begin);
-    for (std::int64_t k = 0, element = begin_of_block; k < in_block; ++k, element += step) {
+    for (std::int64_t k = 0, element = begin_of_block; k < in_block; ++k, element += vectors) {
       if (element < elements.begin || element >= elements.end) continue;
       const std::int64_t at = element - elements.begin;
       const unsigned value = packed[k / per_byte] >> (k % per_byte * bits) & mask;
@@ -60,12 +58,10 @@ void BlockwiseWeight::State::write_plain(std::int64_t first, std::span<std::byte
   };
   if (given) {
     const auto* integers = reinterpret_cast<const std::uint8_t*>(given->bytes().data());
-    // Elements that lie one after the other belong to some vectors (rows) or to some blocks of all (columns).
-    const std::int64_t begin = elements.begin / (is_rows ? vector_size : vectors * size);
-    const std::int64_t last = (elements.end - 1) / (is_rows ? vector_size : vectors * size);
-    for (std::int64_t block = 0; block < vectors * blocks; ++block) {
-      const std::int64_t position = is_rows ? block / blocks : block % blocks;
-      if (position >= begin && position <= last) place(block, integers + block * block_bytes, 0, 0, {});
+    const std::int64_t last = (elements.end - 1) / (vectors * size);
+    for (std::int64_t vector = 0; vector < vectors; ++vector) {
+      for (std::int64_t b = elements.begin / (vectors * size); b <= last; ++b)
+        place(vector * blocks + b, integers + (vector * blocks + b) * block_bytes, 0, 0, {});
     }
     return;
   }

@@ -190,25 +190,25 @@ class ModelQuantizer {
   }
 
   /// The node stays and reads what a DequantizeLinear of its own makes of the weight: ONNX Runtime fuses such pairs
-  /// where they are in one graph and nothing else reads the result. Names are those of DefaultWeightOnlyQuantizer.
+  /// into MatMulNBits where they are in one graph, nothing else reads the result and the weight is [K, N]. Names are
+  /// those of DefaultWeightOnlyQuantizer.
   std::string dequantize_weight(GraphEditor& editor, NodeId id, const TensorSource& weight) {
     const Node node = editor.node(id);
     if (is_calibrated(config_.algorithm) && onnx::integer_attribute(node, "transA", 0) != 0) return "transA is set";
     const std::string name = display_name(node);
     const int bits = bits_of(name, node.inputs[1]);
-    const WeightLayout layout = layout_of(node);
-    const WeightNames& names =
-        quantize(editor, node.inputs[1], weight, {block_settings(weight, bits, false), layout, true, true}, name);
+    const WeightNames& names = quantize(editor, node.inputs[1], weight,
+                                        {block_settings(weight, bits, false), layout_of(node), true, true}, name);
     note_input(names, node.inputs[0]);
     Node dequantization{.op_type = "DequantizeLinear",
                         .domain = "",
                         .name = suffixed_name(editor, node, "_DQ_Q" + std::to_string(bits)),
                         .inputs = {names.packed, names.scales},
                         .outputs = {editor.unique_name(names.packed + "_output")},
-                        .attributes = {{"axis", std::int64_t{layout == WeightLayout::Rows ? 1 : 0}},
-                                       {"block_size", config_.block_size}}};
+                        .attributes = {{"axis", std::int64_t{0}}, {"block_size", config_.block_size}}};
     if (!names.zero_points.empty()) dequantization.inputs.push_back(names.zero_points);
     Node product = node;
+    std::erase_if(product.attributes, [](const onnx::Attribute& attribute) { return attribute.name == "transB"; });
     product.name =
         suffixed_name(editor, node, (node.op_type == "Gemm" ? "_gemm_Q" : "_matmul_Q") + std::to_string(bits));
     product.inputs[1] = dequantization.outputs.front();
