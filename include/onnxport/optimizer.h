@@ -30,13 +30,13 @@ struct OptimizationConfig {
   bool disable_bias_skip_layer_norm_fusion = false;
   bool disable_bias_gelu_fusion = false;
   bool disable_embed_layer_norm_fusion = true;
+  bool disable_rotary_embeddings = false;
   bool enable_gelu_approximation = false;
   bool use_multi_head_attention = false;
 
   bool use_mask_index = false;                ///< changes nothing: masks stay additive, whichever side is padded
   bool no_attention_mask = false;             ///< changes nothing
   bool use_raw_attention_mask = false;        ///< changes nothing
-  bool disable_rotary_embeddings = false;     ///< changes nothing: rotations are not fused
   bool disable_shape_inference = false;       ///< changes nothing: it has no cost here
   bool enable_gemm_fast_gelu_fusion = false;  ///< changes nothing: GemmFastGelu is an operator of ROCm
   bool disable_group_norm_fusion = true;      ///< this and the rest are of diffusion models, and change nothing

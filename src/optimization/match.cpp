@@ -1,6 +1,8 @@
 #include "optimization/match.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <set>
 #include <utility>
@@ -210,12 +212,33 @@ std::string name_beside(GraphEditor& graph, const Node& neighbour, std::string_v
   return graph.unique_name(path + std::string(op_type));
 }
 
+namespace {
+
+/// The initializer of that name: `array` if there is none yet.
+std::string constant_named(GraphEditor& graph, const std::string& name, const Array& array) {
+  if (const onnx::Initializer* there = graph.initializer(name)) return there->name;
+  return graph.add_initializer(name, from_array(array));
+}
+
+}  // namespace
+
 std::string integer_list(GraphEditor& graph, std::vector<std::int64_t> values) {
   std::string name = "/optimization/int64";
   for (const std::int64_t value : values) name += "_" + std::to_string(value);
-  if (const onnx::Initializer* there = graph.initializer(name)) return there->name;
-  const auto size = static_cast<std::int64_t>(values.size());
-  return graph.add_initializer(name, from_array(Array::int64({size}, values)));
+  return constant_named(graph, name, Array::int64({static_cast<std::int64_t>(values.size())}, values));
+}
+
+std::string float_scalar(GraphEditor& graph, float value) {
+  std::array<char, 32> digits{};
+  const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+  return constant_named(
+      graph,
+      "/optimization/float32_scalar_" + std::string(digits.data(), static_cast<std::size_t>(end - digits.data())),
+      Array::float32({}, {&value, 1}));
+}
+
+std::string integer_scalar(GraphEditor& graph, std::int64_t value) {
+  return constant_named(graph, "/optimization/int64_scalar_" + std::to_string(value), Array::int64({}, {{value}}));
 }
 
 }  // namespace onnxport::optimization

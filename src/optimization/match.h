@@ -71,5 +71,9 @@ std::string name_beside(onnx::GraphEditor& graph, const onnx::Node& neighbour, s
 
 /// A constant list of integers, one initializer for each list in a graph.
 std::string integer_list(onnx::GraphEditor& graph, std::vector<std::int64_t> values);
+/// The same of a float32 scalar.
+std::string float_scalar(onnx::GraphEditor& graph, float value);
+/// The same of an int64 scalar.
+std::string integer_scalar(onnx::GraphEditor& graph, std::int64_t value);
 
 }  // namespace onnxport::optimization

@@ -63,6 +63,10 @@ class Optimizer {
       run(fuse_gelu);
       run(fuse_quick_gelu);
     }
+    if (!config_.disable_rotary_embeddings) {
+      run(fuse_rotary_embeddings);
+      run(remove_no_ops);
+    }
     if (!config_.disable_attention_fusion) run(fuse_attention);
     if (!config_.disable_skip_layer_norm_fusion) run(fuse_skip_layer_normalization);
     if (!config_.disable_bias_gelu_fusion) run(fuse_bias_gelu);
@@ -72,15 +76,16 @@ class Optimizer {
  private:
   void run(Pass pass) {
     onnx::GraphEditor editor(model_.graph);
-    run(pass, editor, nullptr);
+    run(pass, editor, nullptr, editor.inputs());
     editor.finish();
   }
 
-  void run(Pass pass, onnx::GraphEditor& editor, const ShapeInference* outer) {
+  void run(Pass pass, onnx::GraphEditor& editor, const ShapeInference* outer,
+           const std::vector<onnx::ValueInfo>& model_inputs) {
     const ShapeInference shapes(editor, outer);
-    PassContext context{editor, shapes, journal_, config_, opset_};
+    PassContext context{editor, shapes, journal_, config_, opset_, model_inputs};
     pass(context);
-    editor.edit_subgraphs([&](onnx::GraphEditor& inner) { run(pass, inner, &shapes); });
+    editor.edit_subgraphs([&](onnx::GraphEditor& inner) { run(pass, inner, &shapes, model_inputs); });
   }
 
   onnx::Model& model_;

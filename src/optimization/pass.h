@@ -33,6 +33,8 @@ struct PassContext {
   Journal& journal;
   const OptimizationConfig& config;
   int opset = 0;
+  /// Of the whole model: a subgraph sees them, too.
+  const std::vector<onnx::ValueInfo>& model_inputs;
 };
 
 using Pass = void (*)(PassContext&);
@@ -57,6 +59,8 @@ void fuse_layer_normalization(PassContext& context);
 void fuse_simplified_layer_normalization(PassContext& context);
 void fuse_gelu(PassContext& context);
 void fuse_quick_gelu(PassContext& context);
+/// Rotary position embeddings, in the form that turns halves of a head.
+void fuse_rotary_embeddings(PassContext& context);
 void fuse_attention(PassContext& context);
 void fuse_skip_layer_normalization(PassContext& context);
 void fuse_bias_gelu(PassContext& context);

@@ -16,6 +16,8 @@ using onnx::Node;
 
 /// Tensors with more elements are not followed: no shape is that long.
 constexpr std::int64_t kLargestElementCount = 64;
+/// Ends of slices from here on mean all that there is.
+constexpr std::int64_t kToTheEnd = std::int64_t{1} << 30;
 
 std::optional<std::int64_t> as_number(const Dim& dim) {
   return dim.is_constant() ? std::optional(dim.constant()) : std::nullopt;
@@ -187,6 +189,15 @@ void divide(Inference& op) {
   });
 }
 
+void negate(Inference& op) {
+  unary(op);
+  const std::vector<Dim>* elements = op.elements(0);
+  if (elements == nullptr) return;
+  std::vector<Dim> result;
+  for (const Dim& element : *elements) result.push_back(Dim(0) - element);
+  op.give_elements(std::move(result), op.input(0)->element_type);
+}
+
 /// Sizes are not negative, so that none is equal to the -1 that torch asks for.
 void equal(Inference& op) {
   broadcast_all(op);
@@ -326,6 +337,7 @@ void concat_rule(Inference& op) {
 void slice_rule(Inference& op) {
   const Shape* shape = op.shape(0);
   const auto starts = op.numbers(1);
+  const std::vector<Dim>* sizes_of_starts = op.elements(1);
   const std::vector<Dim>* ends = op.elements(2);
   if (shape == nullptr) return;
   Shape result = *shape;
@@ -334,8 +346,8 @@ void slice_rule(Inference& op) {
     const auto given = op.numbers(3);
     if (!given) return;
     axes = *given;
-  } else if (starts) {
-    for (std::size_t i = 0; i < starts->size(); ++i) axes.push_back(static_cast<std::int64_t>(i));
+  } else if (sizes_of_starts != nullptr) {
+    for (std::size_t i = 0; i < sizes_of_starts->size(); ++i) axes.push_back(static_cast<std::int64_t>(i));
   } else {
     return;
   }
@@ -345,6 +357,13 @@ void slice_rule(Inference& op) {
     if (!axis) return;
     Dim& size = result[*axis];
     const auto compute = [&]() -> std::optional<Dim> {
+      // The last rows, as many as there are queries: [-length:].
+      if (!starts && sizes_of_starts != nullptr && i < sizes_of_starts->size() && steps && i < steps->size() &&
+          (*steps)[i] == 1 && ends != nullptr && i < ends->size() && (*ends)[i].is_constant() &&
+          (*ends)[i].constant() >= kToTheEnd) {
+        const Dim count = Dim(0) - (*sizes_of_starts)[i];
+        if (!count.is_constant() && is_non_negative(count) && is_non_negative(size - count)) return count;
+      }
       if (!starts || !steps || i >= starts->size() || ends == nullptr || i >= ends->size()) return std::nullopt;
       const std::int64_t start = (*starts)[i];
       const std::int64_t step = (*steps)[i];
@@ -359,7 +378,7 @@ void slice_rule(Inference& op) {
             std::max<std::int64_t>(0, step > 0 ? (to - from + step - 1) / step : (from - to - step - 1) / -step));
       }
       // The end may lie beyond the size; that of a slice to the end is certain.
-      if (step == 1 && start == 0 && end.is_constant() && end.constant() >= (std::int64_t{1} << 30)) return size;
+      if (step == 1 && start == 0 && end.is_constant() && end.constant() >= kToTheEnd) return size;
       // A table of positions is as long as what is taken of it, or its user would fail.
       if (step == 1 && start == 0 && !end.is_constant() && is_non_negative(end)) return end;
       return std::nullopt;
@@ -428,6 +447,17 @@ void reshape_rule(Inference& op) {
   }
   op.give(std::move(result));
   keep_elements(op);
+}
+
+void flatten(Inference& op) {
+  const Shape* shape = op.shape(0);
+  if (shape == nullptr) return;
+  const auto rank = static_cast<std::int64_t>(shape->size());
+  std::int64_t axis = op.integer("axis", 1);
+  if (axis < 0) axis += rank;
+  if (axis < 0 || axis > rank) return;
+  op.give(
+      {element_count({shape->begin(), shape->begin() + axis}), element_count({shape->begin() + axis, shape->end()})});
 }
 
 void expand(Inference& op) {
@@ -566,6 +596,18 @@ void gemm_rule(Inference& op) {
   op.give({(*a)[op.integer("transA", 0) != 0 ? 1 : 0], (*b)[op.integer("transB", 0) != 0 ? 0 : 1]});
 }
 
+/// The outer product of two vectors, of which positions and frequencies make angles.
+void einsum_rule(Inference& op) {
+  const Shape* a = op.shape(0);
+  const Shape* b = op.shape(1);
+  if (a == nullptr || b == nullptr || a->size() != 1 || b->size() != 1) return;
+  std::string equation = onnx::string_attribute(op.node, "equation", "");
+  std::erase(equation, ' ');
+  if (equation.size() == 7 && equation[0] != equation[2] &&
+      equation == std::string{equation[0], ',', equation[2], '-', '>', equation[0], equation[2]})
+    op.give({(*a)[0], (*b)[0]});
+}
+
 void conv_rule(Inference& op) {
   const Shape* x = op.shape(0);
   const Shape* w = op.shape(1);
@@ -619,6 +661,7 @@ const std::unordered_map<std::string_view, Rule>& rules() {
         {"Sub", subtract},
         {"Mul", multiply},
         {"Div", divide},
+        {"Neg", negate},
         {"Equal", equal},
         {"Where", where},
         {"Shape", shape_rule},
@@ -628,6 +671,7 @@ const std::unordered_map<std::string_view, Rule>& rules() {
         {"Concat", concat_rule},
         {"Slice", slice_rule},
         {"Reshape", reshape_rule},
+        {"Flatten", flatten},
         {"Expand", expand},
         {"ConstantOfShape", constant_of_shape},
         {"Range", range},
@@ -645,6 +689,7 @@ const std::unordered_map<std::string_view, Rule>& rules() {
         {"GatherElements", gather_elements},
         {"MatMul", matmul_rule},
         {"Gemm", gemm_rule},
+        {"Einsum", einsum_rule},
         {"Conv", conv_rule},
         {"SkipLayerNormalization", skip_layer_normalization},
         {"SkipSimplifiedLayerNormalization", skip_layer_normalization},
@@ -672,7 +717,6 @@ const std::unordered_map<std::string_view, Rule>& rules() {
                              "Log",
                              "LeakyRelu",
                              "LogSoftmax",
-                             "Neg",
                              "Not",
                              "Reciprocal",
                              "Relu",

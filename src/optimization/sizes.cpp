@@ -19,9 +19,9 @@ struct Axis {
   std::int64_t index = 0;
 };
 
-/// The first axis of the graph's inputs that has this size.
+/// The first axis of the model's inputs that has this size.
 std::optional<Axis> find_axis(const PassContext& context, const Dim& size) {
-  for (const onnx::ValueInfo& input : context.graph.inputs()) {
+  for (const onnx::ValueInfo& input : context.model_inputs) {
     const Shape* shape = context.shapes.shape(input.name);
     if (shape == nullptr) continue;
     for (std::size_t i = 0; i < shape->size(); ++i)
@@ -38,6 +38,19 @@ bool reads_axis(const GraphEditor& graph, const Node& node, const Axis& axis) {
          integers(graph, node.inputs[1]) == std::vector<std::int64_t>{axis.index};
 }
 
+/// The axes whose sizes add up to `size`; empty if there are none.
+std::vector<Axis> find_axes(const PassContext& context, const Dim& size) {
+  if (const auto axis = find_axis(context, size)) return {*axis};
+  std::vector<Axis> axes;
+  for (const Dim::Term& term : size.terms()) {
+    const bool is_symbol = term.coefficient == 1 && term.atoms.size() == 1 && term.atoms.front().division == nullptr;
+    const auto axis = is_symbol ? find_axis(context, Dim::symbol(term.atoms.front().text)) : std::nullopt;
+    if (!axis) return {};
+    axes.push_back(*axis);
+  }
+  return axes;
+}
+
 }  // namespace
 
 void read_sizes_from_inputs(PassContext& context) {
@@ -49,20 +62,27 @@ void read_sizes_from_inputs(PassContext& context) {
     if (facts == nullptr || !facts->elements || facts->elements->size() != 1 || !facts->shape ||
         facts->shape->size() > 1 || facts->element_type != DataType::Int64 || facts->elements->front().is_constant())
       continue;
-    const auto axis = find_axis(context, facts->elements->front());
-    if (!axis || reads_axis(graph, node, *axis)) continue;
-    const auto add = [&](const char* op_type, std::vector<std::string> inputs,
+    const std::vector<Axis> axes = find_axes(context, facts->elements->front());
+    if (axes.empty() || (axes.size() == 1 && reads_axis(graph, node, axes.front()))) continue;
+    // A sum is worth it where it frees a value inside from being asked for its shape.
+    if (axes.size() > 1 && !(is_operator(node, "Gather") && made_by(graph, node.inputs[0], "Shape"))) continue;
+    const auto add = [&](const Axis& axis, const char* op_type, std::vector<std::string> inputs,
                          std::vector<onnx::Attribute> attributes) {
-      const std::string name = graph.unique_name("/sizes/" + axis->input + "/" + op_type);
+      const std::string name = graph.unique_name("/sizes/" + axis.input + "/" + op_type);
       const std::string output = graph.unique_name(name + "_output_0");
       graph.add_node({op_type, "", name, std::move(inputs), {output}, std::move(attributes)});
       return output;
     };
     const std::vector<std::int64_t> index_shape(facts->shape->size(), 1);
-    const std::string index = graph.add_initializer("/sizes/" + axis->input + "/axis",
-                                                    from_array(Array::int64(index_shape, std::vector{axis->index})));
-    const std::string output = node.outputs[0];
-    graph.replace_uses(output, add("Gather", {add("Shape", {axis->input}, {}), index}, {{"axis", std::int64_t{0}}}));
+    std::string sum;
+    for (const Axis& axis : axes) {
+      const std::string index = graph.add_initializer("/sizes/" + axis.input + "/axis",
+                                                      from_array(Array::int64(index_shape, std::vector{axis.index})));
+      const std::string size =
+          add(axis, "Gather", {add(axis, "Shape", {axis.input}, {}), index}, {{"axis", std::int64_t{0}}});
+      sum = sum.empty() ? size : add(axis, "Add", {sum, size}, {});
+    }
+    graph.replace_uses(node.outputs[0], sum);
     graph.remove_node(id);
     context.journal.done("SizesFromInputs");
   }

@@ -1,24 +1,18 @@
 // Every fixture and task: what optimization makes of the exported model computes what transformers computed.
 #include <algorithm>
-#include <cmath>
-#include <filesystem>
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "architectures/build.h"
 #include "core/tensor_source.h"
 #include "onnx/lowering.h"
-#include "onnx/writer.h"
 #include "optimization/float16.h"
 #include "optimization/optimize_model.h"
-#include "runtime/session.h"
+#include "optimization/run_model.h"
 #include "support/fixture.h"
 
 namespace onnxport::testing {
 namespace {
-
-namespace fs = std::filesystem;
 
 onnx::Model lower(const FixtureFile& file, int opset) {
   const Checkpoint checkpoint = materialize_checkpoint(file);
@@ -26,32 +20,6 @@ onnx::Model lower(const FixtureFile& file, int opset) {
   for (BuiltModel& model : task.models)
     if (model.name == file.submodel) return onnx::lower_graph(*model.graph, {.opset = opset});
   throw std::runtime_error("the task has no file " + file.submodel);
-}
-
-std::vector<Array> run(const onnx::Model& model, const FixtureCase& example) {
-  const fs::path path = fs::temp_directory_path() / ("onnxport-optimized-" + std::to_string(getpid()) + ".onnx");
-  onnx::write_model(model, path, {});
-  const Session session(path, {.intra_op_num_threads = 1});
-  fs::remove(path);
-  std::vector<std::string> names;
-  for (const auto& [name, array] : example.outputs) names.push_back(name);
-  return session.run(example.inputs, names);
-}
-
-/// Largest difference, in units of the tolerance of an output: that of the fixture, or `relative` of its largest value.
-double difference(const Array& actual, const Array& expected, double atol, double relative) {
-  if (actual.shape() != expected.shape() || actual.data_type() != expected.data_type()) return INFINITY;
-  if (expected.data_type() != DataType::Float32)
-    return std::ranges::equal(actual.bytes(), expected.bytes()) ? 0 : INFINITY;
-  double largest = 1;
-  double worst = 0;
-  for (std::int64_t i = 0; i < expected.element_count(); ++i) {
-    const double a = static_cast<double>(actual.data<float>()[i]);
-    const double e = static_cast<double>(expected.data<float>()[i]);
-    largest = std::max(largest, std::fabs(e));
-    if (a != e) worst = std::isnan(a) ? INFINITY : std::max(worst, std::fabs(a - e));
-  }
-  return worst / std::max(atol, relative * largest);
 }
 
 /// As float16 holds it: numbers beyond its range, such as the logits of excluded tokens, are its largest.
