@@ -29,8 +29,9 @@ struct OptimizationConfig {
   bool disable_skip_layer_norm_fusion = false;
   bool disable_bias_skip_layer_norm_fusion = false;
   bool disable_bias_gelu_fusion = false;
+  /// EmbedLayerNormalization refuses ids that count from the end of a table, which ONNX's Gather takes.
   bool disable_embed_layer_norm_fusion = true;
-  bool disable_rotary_embeddings = false;
+  bool disable_rotary_embeddings = false;  ///< false: rotations of whole heads become RotaryEmbedding
   bool enable_gelu_approximation = false;
   bool use_multi_head_attention = false;
 

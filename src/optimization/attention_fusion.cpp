@@ -141,6 +141,10 @@ bool has_expected_shapes(const PassContext& context, const AttentionPattern& pat
     reason = "keys have another number or size of heads, or are not split into heads";
     return false;
   }
+  if (!((*key)[0] == pattern.batch) || !((*value)[0] == pattern.batch)) {
+    reason = "keys or values are those of another batch than queries";
+    return false;
+  }
   return true;
 }
 
@@ -198,7 +202,7 @@ void fuse(PassContext& context, NodeId softmax) {
     reason = "a value inside is used elsewhere";
     return leave();
   }
-  const bool is_whole = pattern->key.split.empty() && pattern->value.split.empty();
+  const bool is_whole = pattern->key.split.empty();
   if (!has_expected_shapes(context, *pattern, is_whole, reason)) return leave();
   const Shape* result = context.shapes.shape(graph.node(pattern->last).outputs[0]);
   const bool is_cached = !pattern->key_cache.past.empty() || !pattern->value_cache.past.empty();

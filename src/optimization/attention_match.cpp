@@ -76,6 +76,13 @@ AttentionHeads match_heads(const GraphEditor& graph, std::string value, bool is_
   return heads;
 }
 
+/// As they go into the products, cache and all: where one of keys and values is not split.
+void take_whole(AttentionHeads& heads, AttentionCache& cache) {
+  if (!cache.past.empty()) heads.whole = cache.present;
+  cache = {};
+  heads.split.clear();
+}
+
 /// Where(IsNaN(weights), 0, weights) after the Softmax, whose node comes first in `inner`: gives the value that has the
 /// weights.
 std::string match_nan_guard(const GraphEditor& graph, AttentionPattern& pattern) {
@@ -167,6 +174,10 @@ std::optional<AttentionPattern> match_attention(const PassContext& context, Node
   }
   pattern.last = *merge;
 
+  if (pattern.key.split.empty() || pattern.value.split.empty()) {
+    take_whole(pattern.key, pattern.key_cache);
+    take_whole(pattern.value, pattern.value_cache);
+  }
   const bool is_split = !pattern.query.split.empty();
   const Shape* query = context.shapes.shape(is_split ? pattern.query.split : pattern.query.whole);
   const std::size_t heads = is_split ? 2 : 1;

@@ -68,6 +68,7 @@ class Optimizer {
       run(remove_no_ops);
     }
     if (!config_.disable_attention_fusion) run(fuse_attention);
+    if (!config_.disable_embed_layer_norm_fusion) run(fuse_embed_layer_normalization);
     if (!config_.disable_skip_layer_norm_fusion) run(fuse_skip_layer_normalization);
     if (!config_.disable_bias_gelu_fusion) run(fuse_bias_gelu);
     if (config_.enable_gelu_approximation) run(approximate_gelu);

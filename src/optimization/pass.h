@@ -62,6 +62,8 @@ void fuse_quick_gelu(PassContext& context);
 /// Rotary position embeddings, in the form that turns halves of a head.
 void fuse_rotary_embeddings(PassContext& context);
 void fuse_attention(PassContext& context);
+/// The sum of word, position and segment embeddings with the LayerNormalization behind it.
+void fuse_embed_layer_normalization(PassContext& context);
 void fuse_skip_layer_normalization(PassContext& context);
 void fuse_bias_gelu(PassContext& context);
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string>
@@ -58,14 +59,23 @@ struct Wave {
   double scale = 1;
 };
 
+bool takes_first_rows(const GraphEditor& graph, const Node& node) {
+  if (!is_operator(node, "Slice") || node.inputs.size() < 3) return false;
+  const auto is_each = [](const std::optional<std::vector<std::int64_t>>& values, std::int64_t expected) {
+    return values && std::all_of(values->begin(), values->end(), [&](std::int64_t value) { return value == expected; });
+  };
+  return is_each(integers(graph, node.inputs[1]), 0) &&
+         (!has_input(node, 4) || is_each(integers(graph, node.inputs[4]), 1));
+}
+
 std::optional<Wave> match_wave(const GraphEditor& graph, std::string value, std::string_view function) {
   Wave wave;
   for (;;) {
     const auto id = graph.producer(value);
     if (!id) return std::nullopt;
     const Node& node = graph.node(*id);
-    if (is_operator(node, "Unsqueeze") || is_operator(node, "Slice")) {
-      // Slices take as many rows as there are positions: the sizes are compared below.
+    if (is_operator(node, "Unsqueeze") || takes_first_rows(graph, node)) {
+      // What the axes are then, and that there are no other rows, the shapes tell below.
       value = node.inputs[0];
     } else if (const auto found = with_scalar(graph, node); found && is_operator(node, "Mul")) {
       wave.scale *= found->second;
@@ -86,6 +96,8 @@ std::optional<Wave> match_wave(const GraphEditor& graph, std::string value, std:
 struct Rotation {
   std::string x;  ///< (batch, heads, length, size)
   std::string angles;
+  std::string cosine;  ///< as it is multiplied with x
+  std::string sine;
   double scale = 1;
   std::vector<NodeId> nodes;  ///< all but the last
 };
@@ -105,8 +117,10 @@ std::optional<Rotation> match_rotation(const PassContext& context, NodeId add, s
       if (!x) continue;
       const Node& product = graph.node(*plain);
       if (product.inputs[0] != *x && product.inputs[1] != *x) continue;
-      const auto cosine = match_wave(graph, product.inputs[product.inputs[0] == *x ? 1 : 0], "Cos");
-      const auto sine = match_wave(graph, graph.node(*turned).inputs[1 - side], "Sin");
+      rotation.cosine = product.inputs[product.inputs[0] == *x ? 1 : 0];
+      rotation.sine = graph.node(*turned).inputs[1 - side];
+      const auto cosine = match_wave(graph, rotation.cosine, "Cos");
+      const auto sine = match_wave(graph, rotation.sine, "Sin");
       if (!cosine || !sine || cosine->angles != sine->angles || cosine->scale != sine->scale) {
         reason = "cosine and sine are not those of the same angles, each there twice";
         return std::nullopt;
@@ -183,6 +197,13 @@ void fuse(PassContext& context, NodeId id) {
   if (!(angles->back() == Dim(size / 2)) || !((*angles)[angles->size() - 2] == (*x)[2]) ||
       (!is_shared && !(rows == (*x)[0] * (*x)[2]))) {
     reason = "the angles' shape " + to_string(*angles) + " does not fit the states' " + to_string(*x);
+    return refuse();
+  }
+  const Shape expected{is_shared ? Dim(1) : (*x)[0], Dim(1), (*x)[2], Dim(size)};
+  for (const std::string& wave : {rotation->cosine, rotation->sine}) {
+    const Shape* shape = context.shapes.shape(wave);
+    if (shape != nullptr && *shape == expected) continue;
+    reason = "cosine and sine do not have the axes " + to_string(expected);
     return refuse();
   }
   const Tables tables = make_tables(context, *rotation, size / 2, is_shared, last);

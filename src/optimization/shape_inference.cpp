@@ -642,6 +642,14 @@ void skip_layer_normalization(Inference& op) {
   if (op.outputs.size() > 3) op.outputs[3].shape = *shape;
 }
 
+void embed_layer_normalization(Inference& op) {
+  const Shape* ids = op.shape(0);
+  const Shape* table = op.shape(2);
+  if (ids == nullptr || table == nullptr || ids->size() != 2 || table->size() != 2) return;
+  op.give({(*ids)[0], (*ids)[1], table->back()});
+  if (op.outputs.size() > 2) op.outputs[2].shape = op.outputs[0].shape;
+}
+
 /// com.microsoft.Attention: (batch, sequence, hidden) and weights (hidden, sizes of query, key and value).
 void attention(Inference& op) {
   const Shape* x = op.shape(0);
@@ -693,6 +701,7 @@ const std::unordered_map<std::string_view, Rule>& rules() {
         {"Conv", conv_rule},
         {"SkipLayerNormalization", skip_layer_normalization},
         {"SkipSimplifiedLayerNormalization", skip_layer_normalization},
+        {"EmbedLayerNormalization", embed_layer_normalization},
         {"Attention", attention},
     };
     for (const char* name : {"Pow", "Min", "Max", "And", "Or", "Xor", "Greater", "GreaterOrEqual", "Less", "Mod", "Sum",

@@ -37,6 +37,13 @@ class TestModel {
     if (values.size() != 1) shape.push_back(static_cast<std::int64_t>(values.size()));
     return initializer(std::move(name), Array::int64(std::move(shape), values));
   }
+  TestModel& integer_list(std::string name, const std::vector<std::int64_t>& values) {
+    return initializer(std::move(name), Array::int64({static_cast<std::int64_t>(values.size())}, values));
+  }
+  /// Of one row.
+  TestModel& matrix(std::string name, const std::vector<std::int64_t>& values) {
+    return initializer(std::move(name), Array::int64({1, static_cast<std::int64_t>(values.size())}, values));
+  }
   /// Elements first, first + 1, ..., all zero for 0.
   TestModel& weight(std::string name, std::vector<std::int64_t> shape, float first) {
     Array array(DataType::Float32, std::move(shape));

@@ -180,6 +180,36 @@ TEST_P(TracedModel, FusionsKeepValuesAndAreAllFound) {
   EXPECT_EQ(left, GetParam().left);
 }
 
+/// Off by default, as in Optimum.
+TEST_P(TracedModel, EmbeddingsAreFusedOnRequest) {
+  static const std::set<std::string> with_words_and_positions{"bert",
+                                                              "roberta",
+                                                              "distilbert",
+                                                              "albert",
+                                                              "gpt2",
+                                                              "clip",
+                                                              "gpt2_with_past",
+                                                              "bart.encoder_model",
+                                                              "bart.decoder_model",
+                                                              "bart.decoder_with_past_model"};
+  OptimizationConfig config = AutoOptimizationConfig::O2();
+  config.disable_embed_layer_norm_fusion = false;
+  optimize(config);
+  expect_same(1e-4);
+  EXPECT_EQ(fused_operators(model)["EmbedLayerNormalization"], with_words_and_positions.count(GetParam().name));
+}
+
+/// The rotations stay, and attention is fused around them.
+TEST_P(TracedModel, RotationsStayWhereTheirFusionIsDisabled) {
+  OptimizationConfig config = AutoOptimizationConfig::O2();
+  config.disable_rotary_embeddings = true;
+  optimize(config);
+  expect_same(1e-4);
+  Counts expected = GetParam().fused;
+  expected.erase("RotaryEmbedding");
+  EXPECT_EQ(fused_operators(model), expected);
+}
+
 TEST_P(TracedModel, ApproximationStaysNear) {
   optimize(AutoOptimizationConfig::O3());
   expect_same(kApproximation);
