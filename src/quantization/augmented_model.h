@@ -29,7 +29,7 @@ class AugmentedModel {
                  const std::filesystem::path& origin);
 
   const Session& session() const { return *session_; }
-  /// The output that shows a value, with Kind::Values.
+  /// The output that shows a value; with Kind::Ranges, what VALUE above stands for.
   const std::string& output_of(const std::string& value) const { return names_.at(value); }
 
  private:

@@ -5,10 +5,13 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "onnx/value_types.h"
 #include "onnxport/error.h"
+#include "onnxport/json.h"
 #include "quantization/augmented_model.h"
 
 namespace onnxport::quantization {
@@ -67,15 +70,17 @@ class Calibration {
         seen_(values_.size()) {}
 
   void find_ranges() {
+    const AugmentedModel augmented(model_, values_, AugmentedModel::Kind::Ranges, file_);
     std::vector<std::string> outputs;
     for (const std::string& value : values_)
-      outputs.insert(outputs.end(), {value + "_ReduceMin", value + "_ReduceMax"});
-    const AugmentedModel augmented(model_, values_, AugmentedModel::Kind::Ranges, file_);
+      for (const char* reduction : {"_ReduceMin", "_ReduceMax"})
+        outputs.push_back(augmented.output_of(value) + reduction);
     for_each_sample(augmented.session(), outputs, [&](const std::vector<Array>& results) {
       for (std::size_t i = 0; i < seen_.size(); ++i)
         if (results[2 * i].element_count() == 1)
           seen_[i].add(*results[2 * i].data<float>(), *results[2 * i + 1].data<float>());
     });
+    check_branches(model_.graph);
   }
 
   void find_histograms(std::size_t bins) {
@@ -84,8 +89,10 @@ class Calibration {
       histograms_.push_back(empty_histogram(std::max(std::fabs(range.minimum), std::fabs(range.maximum)), bins));
     }
     const AugmentedModel augmented(model_, values_, AugmentedModel::Kind::Values, file_);
+    std::vector<std::string> outputs;
+    for (const std::string& value : values_) outputs.push_back(augmented.output_of(value));
     data_.rewind();
-    for_each_sample(augmented.session(), values_, [&](const std::vector<Array>& results) {
+    for_each_sample(augmented.session(), outputs, [&](const std::vector<Array>& results) {
       for (std::size_t i = 0; i < results.size(); ++i) add_values(histograms_[i], results[i].values<float>());
     });
   }
@@ -105,6 +112,37 @@ class Calibration {
   }
 
  private:
+  /// A branch that was never taken has no ranges, and would compute nonsense.
+  void check_branches(const onnx::Graph& graph) const {
+    for (const onnx::Node& node : graph.nodes) {
+      if (node.op_type != "If") continue;
+      for (const onnx::Attribute& attribute : node.attributes) {
+        const auto* branch = std::get_if<onnx::Subgraph>(&attribute.value);
+        if (branch == nullptr) continue;
+        if (!is_taken(**branch))
+          fail(
+              "no sample of the calibration data takes the " + attribute.name + " of " + quote_json(node.name) +
+              " in " + file_.filename().string() +
+              ": give samples for both branches (use_cache_branch false and true, the latter with past_key_values), or "
+              "two or more random ones");
+        check_branches(**branch);
+      }
+    }
+  }
+
+  /// Whether a value that the branch makes was seen, or there is none to be seen.
+  bool is_taken(const onnx::Graph& branch) const {
+    std::set<std::string_view> made;
+    for (const onnx::Node& node : branch.nodes) made.insert(node.outputs.begin(), node.outputs.end());
+    bool has_values = false;
+    for (std::size_t i = 0; i < values_.size(); ++i) {
+      if (!made.contains(values_[i])) continue;
+      if (seen_[i].samples > 0) return true;
+      has_values = true;
+    }
+    return !has_values;
+  }
+
   template <typename Visit>
   void for_each_sample(const Session& session, const std::vector<std::string>& outputs, const Visit& visit) {
     while (const std::optional<NamedArrays> inputs = data_.next()) {
@@ -125,18 +163,33 @@ class Calibration {
 
 }  // namespace
 
-std::vector<std::string> values_to_calibrate(const onnx::Graph& graph,
-                                             const std::set<std::string, std::less<>>& operators) {
-  const onnx::ValueTypes types(graph);
-  std::set<std::string, std::less<>> known;  // also holds what is not to be calibrated: initializers
+namespace {
+
+/// `known`: what is not to be added; initializers are.
+void add_values_to_calibrate(const onnx::Graph& graph, const onnx::ValueTypes* outer,
+                             const std::set<std::string, std::less<>>& operators,
+                             std::set<std::string, std::less<>>& known, std::vector<std::string>& values) {
+  const onnx::ValueTypes types(graph, outer);
   for (const onnx::Initializer& initializer : graph.initializers) known.insert(initializer.name);
-  std::vector<std::string> values;
   for (const onnx::Node& node : graph.nodes) {
+    if (node.op_type == "If")
+      for (const onnx::Attribute& attribute : node.attributes)
+        if (const auto* branch = std::get_if<onnx::Subgraph>(&attribute.value))
+          add_values_to_calibrate(**branch, &types, operators, known, values);
     if (!operators.empty() && !operators.contains(node.op_type)) continue;
     for (const auto* names : {&node.inputs, &node.outputs})
       for (const std::string& name : *names)
         if (!name.empty() && types.find(name) == DataType::Float32 && known.insert(name).second) values.push_back(name);
   }
+}
+
+}  // namespace
+
+std::vector<std::string> values_to_calibrate(const onnx::Graph& graph,
+                                             const std::set<std::string, std::less<>>& operators) {
+  std::set<std::string, std::less<>> known;
+  std::vector<std::string> values;
+  add_values_to_calibrate(graph, nullptr, operators, known, values);
   return values;
 }
 

@@ -14,8 +14,8 @@
 /// Ranges of activations, found by running a model: onnxruntime/quantization/calibrate.py, to the number.
 namespace onnxport::quantization {
 
-/// The float32 values that nodes of these operators (of any, if empty) read or make, but initializers; of the outermost
-/// graph.
+/// The float32 values that nodes of these operators (of any, if empty) read or make, but initializers; of the graph and
+/// of branches of If, whose names must be unique (onnx::make_value_names_unique).
 std::vector<std::string> values_to_calibrate(const onnx::Graph& graph,
                                              const std::set<std::string, std::less<>>& operators);
 
@@ -37,7 +37,7 @@ ValueRange entropy_range(const Histogram& histogram, std::size_t quantized_bins,
 /// as long as one sample's run: with MinMax they are reduced in the graph; the other methods read the data twice.
 /// `symmetric` makes each range symmetric around 0.
 /// Throws Error(InvalidArgument): what CalibrationData throws, options out of range; Error(InvalidModel): custom
-/// operators, which cannot be run; Error(RuntimeFailed).
+/// operators, which cannot be run; Error(RuntimeFailed); Error(InvalidArgument) if no sample takes a branch of an If.
 ActivationRanges calibrate(const onnx::Model& model, const std::filesystem::path& file, const CalibrationConfig& config,
                            const CalibrationDataOptions& data, const std::vector<std::string>& operators,
                            bool symmetric, const std::function<void(std::uint64_t done)>& progress = {});

@@ -12,6 +12,7 @@
 #include "checkpoint/config.h"
 #include "checkpoint/read_config.h"
 #include "core/tensor_source.h"
+#include "onnx/merge_decoders.h"
 #include "onnxport/auto_tokenizer.h"
 #include "onnxport/error.h"
 #include "onnxport/json.h"
@@ -270,21 +271,48 @@ std::unique_ptr<Reader> open_reader(const CalibrationDataOptions& options, const
 
 // ---- What samples leave out -----------------------------------------------------------------------------------------
 
+/// The size that a dynamic axis has in the inputs that are given; 0 if none has it.
+std::int64_t axis_size(std::string_view axis, const NamedArrays& sample, const std::vector<ModelInput>& inputs) {
+  for (const ModelInput& input : inputs)
+    for (const auto& [name, array] : sample)
+      for (std::size_t i = 0; name == input.name && i < input.shape.size() && i < array.shape().size(); ++i)
+        if (input.shape[i] < 0 && input.axis_names[i] == axis) return array.shape()[i];
+  return 0;
+}
+
 /// Keys and values of no tokens; nullopt if the input has another dynamic axis, as those of an encoder's tokens have.
-std::optional<Array> empty_past(const ModelInput& input) {
+std::optional<Array> empty_past(const ModelInput& input, const NamedArrays& sample,
+                                const std::vector<ModelInput>& inputs) {
+  const bool has_branches =
+      std::any_of(sample.begin(), sample.end(), [](const auto& item) { return item.first == onnx::use_cache_branch; });
   std::vector<std::int64_t> shape = input.shape;
   for (std::size_t axis = 0; axis < shape.size(); ++axis) {
     if (shape[axis] >= 0) continue;
     const bool is_past = input.axis_names[axis].find("past") != std::string::npos;
-    if (!is_past && axis != 0) return std::nullopt;
-    shape[axis] = is_past ? 0 : 1;
+    // The branch without a past does not look at them, whatever they are.
+    if (!is_past && axis != 0 && !has_branches) return std::nullopt;
+    shape[axis] = is_past ? 0 : axis == 0 ? 1 : axis_size(input.axis_names[axis], sample, inputs);
   }
-  return Array(input.data_type, shape);
+  Array past(input.data_type, shape);
+  std::fill(past.mutable_bytes().begin(), past.mutable_bytes().end(), std::byte{0});
+  return past;
+}
+
+bool is_past(const std::string& name) { return name.starts_with("past_key_values"); }
+
+/// A merged decoder uses its cache where the sample has one.
+void choose_branch(NamedArrays& sample, const std::vector<ModelInput>& inputs) {
+  const auto is_flag = [](const auto& input) { return input.name == onnx::use_cache_branch; };
+  const auto is_given = [](const auto& item) { return item.first == onnx::use_cache_branch; };
+  if (std::none_of(inputs.begin(), inputs.end(), is_flag) || std::any_of(sample.begin(), sample.end(), is_given))
+    return;
+  const bool use_cache =
+      std::any_of(sample.begin(), sample.end(), [](const auto& item) { return is_past(item.first); });
+  sample.emplace_back(onnx::use_cache_branch, Array::int64({1}, std::vector<std::int64_t>{use_cache ? 1 : 0}));
 }
 
 /// A text alone is the beginning: nothing came before it, and all of it is seen.
 void add_empty_past(NamedArrays& sample, const std::vector<ModelInput>& inputs) {
-  const auto is_past = [](const std::string& name) { return name.starts_with("past_key_values"); };
   const auto find = [&](std::string_view name) {
     return std::find_if(sample.begin(), sample.end(), [&](const auto& item) { return item.first == name; });
   };
@@ -295,7 +323,8 @@ void add_empty_past(NamedArrays& sample, const std::vector<ModelInput>& inputs) 
   for (const ModelInput& input : inputs) {
     if (!is_past(input.name)) continue;
     has_past = true;
-    if (std::optional<Array> past = empty_past(input)) sample.emplace_back(input.name, std::move(*past));
+    if (std::optional<Array> past = empty_past(input, sample, inputs))
+      sample.emplace_back(input.name, std::move(*past));
   }
   if (!has_past || find("attention_mask") != sample.end()) return;
   Array mask(DataType::Int64, find("input_ids")->second.shape());
@@ -337,6 +366,7 @@ std::optional<NamedArrays> CalibrationData::next() {
   ++self.count;
   try {
     if (sample->empty()) fail("none of the model's inputs is in it");
+    choose_branch(*sample, self.inputs);
     add_empty_past(*sample, self.inputs);
     return self.rules.prepare(*sample);
   } catch (const Error& error) {

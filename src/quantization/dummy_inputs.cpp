@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "onnx/merge_decoders.h"
+
 namespace onnxport {
 namespace {
 
@@ -31,6 +33,8 @@ DummyInputs::DummyInputs(const std::vector<ModelInput>& inputs, const Config& co
                                     [](const ModelInput& input) { return input.name.starts_with("past_key_values"); });
   if (has_past) past_length_ = length_ / 2;
   length_ -= past_length_;
+  has_branches_ = std::any_of(inputs.begin(), inputs.end(),
+                              [](const ModelInput& input) { return input.name == onnx::use_cache_branch; });
 
   const Config images = image_config(config);
   channels_ = images.positive("num_channels", channels_);
@@ -45,7 +49,13 @@ DummyInputs::DummyInputs(const std::vector<ModelInput>& inputs, const Config& co
   }
 }
 
+void DummyInputs::rewind() {
+  generator_.seed();
+  use_cache_ = true;
+}
+
 NamedArrays DummyInputs::next() {
+  if (has_branches_) use_cache_ = !use_cache_;
   NamedArrays arrays;
   for (const ModelInput& input : inputs_)
     if (!is_made_by_rules(input)) arrays.emplace_back(input.name, make(input));
@@ -59,7 +69,8 @@ std::int64_t DummyInputs::size_of(std::string_view axis) const {
   if (contains(axis, "channels")) return channels_;
   if (contains(axis, "height")) return height_;
   if (contains(axis, "width")) return width_;
-  return contains(axis, "past") ? past_length_ : length_;
+  if (contains(axis, "past")) return use_cache_ ? past_length_ : 0;
+  return use_cache_ ? length_ : length_ + past_length_;
 }
 
 Array DummyInputs::make(const ModelInput& input) {
@@ -74,10 +85,11 @@ Array DummyInputs::make(const ModelInput& input) {
   }
   // Boxes, languages and whatever else is counted: 0 is always one of them.
   Array array(DataType::Int64, shape);
+  const bool is_flag = input.name == onnx::use_cache_branch;
   const bool is_text = input.name.ends_with("input_ids");
   std::generate_n(array.mutable_data<std::int64_t>(), array.element_count(), [&]() -> std::int64_t {
     if (is_text) return static_cast<std::int64_t>(generator_() % static_cast<std::uint64_t>(vocab_size_));
-    return is_mask ? 1 : 0;
+    return is_mask || (is_flag && use_cache_) ? 1 : 0;
   });
   return array;
 }

@@ -1,7 +1,9 @@
 #include "quantization/qdq.h"
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "onnx/graph_editor.h"
@@ -31,6 +33,44 @@ struct BiasMark {
   std::string input;
   std::string weight;
   float beta = 1;
+  std::string captured{};  ///< the bias of a graph around this one that it is a copy of
+};
+
+/// What the quantizers of a graph and of those inside have in common.
+struct Whole {
+  Whole(const onnx::Model& model, const QuantizationConfig& chosen, ActivationRanges given)
+      : config(chosen), selection(chosen), ranges(std::move(given)), uses(count_uses(model.graph)) {
+    adjust_ranges(model.graph, selection, ranges);
+    onnx::for_each_graph(model.graph, [&](const Graph& graph) {
+      for (const onnx::ValueInfo& input : graph.inputs) names.insert(input.name);
+      for (const Initializer& initializer : graph.initializers) names.insert(initializer.name);
+      for (const Node& node : graph.nodes) names.insert(node.outputs.begin(), node.outputs.end());
+    });
+  }
+
+  std::string unique_name(const std::string& base) {
+    std::string name = base;
+    for (int i = 1; !names.insert(name).second; ++i) name = base + "_" + std::to_string(i);
+    return name;
+  }
+
+  /// Each weight is read once, however many branches use it.
+  const std::vector<ValueRange>& weight_ranges(const std::string& name, const TensorSource& weight,
+                                               std::optional<std::int64_t> axis) {
+    const auto [found, is_new] = weight_ranges_.try_emplace({name, axis});
+    if (is_new) found->second = value_ranges(weight, axis, quote_json(name));
+    return found->second;
+  }
+
+  const QuantizationConfig& config;
+  NodeSelection selection;
+  ActivationRanges ranges;
+  std::unordered_map<std::string, int> uses;
+  std::unordered_set<std::string> names;  ///< of values of all graphs
+  ModelOutcome outcome{};
+
+ private:
+  std::map<std::pair<std::string, std::optional<std::int64_t>>, std::vector<ValueRange>> weight_ranges_{};
 };
 
 /// Names in the order in which they were marked, as Python's dict.
@@ -63,43 +103,50 @@ class OrderedMap {
   std::vector<std::optional<std::pair<std::string, Value>>> entries_;
 };
 
+/// One graph; branches of If in it have quantizers of their own, which put the integers of the weights that they share
+/// into the graph around them.
 class QdqQuantizer {
  public:
-  QdqQuantizer(onnx::Model& model, const QuantizationConfig& config, ActivationRanges ranges)
-      : graph_(model.graph),
-        config_(config),
-        selection_(config),
-        ranges_(std::move(ranges)),
-        types_(model.graph),
-        uses_(count_uses(model.graph)) {
+  QdqQuantizer(Graph& graph, Whole& whole, QdqQuantizer* parent = nullptr)
+      : graph_(graph),
+        whole_(whole),
+        parent_(parent),
+        config_(whole.config),
+        selection_(whole.selection),
+        ranges_(whole.ranges),
+        types_(graph, parent == nullptr ? nullptr : &parent->types_),
+        uses_(whole.uses),
+        outcome_(whole.outcome) {
     for (std::size_t i = 0; i < graph_.initializers.size(); ++i) initializers_[graph_.initializers[i].name] = i;
     for (const onnx::ValueInfo& output : graph_.outputs) graph_outputs_.insert(output.name);
-    for (const onnx::ValueInfo& input : graph_.inputs) graph_inputs_.insert(input.name);
+    for (const Node& node : graph_.nodes) made_.insert(node.outputs.begin(), node.outputs.end());
     check_nodes();
-    adjust_ranges(graph_, selection_, ranges_);
   }
 
-  ModelOutcome run() {
+  void run() {
     mark_all();
     find_weight_parameters();
     raise_scales_for_biases();
     add_pairs();
     add_biases();
+    quantize_branches();
     finish();
-    return std::move(outcome_);
   }
 
  private:
   // ---- What is known of values --------------------------------------------------------------------------------------
 
+  /// Of this graph or one around it. Its name is empty if a node makes the value now.
   const Initializer* initializer(const std::string& name) const {
-    const auto found = initializers_.find(name);
-    return found == initializers_.end() ? nullptr : &graph_.initializers[found->second];
+    if (const auto found = initializers_.find(name); found != initializers_.end())
+      return &graph_.initializers[found->second];
+    return parent_ == nullptr ? nullptr : parent_->initializer(name);
   }
   bool is_float(const std::string& name) const { return !name.empty() && types_.find(name) == DataType::Float32; }
 
   void add_initializer(const std::string& name, TensorSource source) {
     if (!initializers_.emplace(name, graph_.initializers.size()).second) return;
+    whole_.names.insert(name);
     graph_.initializers.push_back({name, std::move(source)});
   }
 
@@ -139,15 +186,18 @@ class QdqQuantizer {
   void mark_bias(std::size_t node, float beta = 1) {
     std::string& name = graph_.nodes[node].inputs[2];
     if (name.empty() || initializer(name) == nullptr || !is_float(name)) return;
-    if (biases_.find(name) != nullptr) {
+    const bool is_captured = !initializers_.contains(name);
+    const std::string captured = is_captured ? name : "";
+    if (is_captured || biases_.find(name) != nullptr) {
       // Its scale is that of the products of one node: another node needs a bias of its own.
-      const std::string copy = name + std::to_string(next_suffix(name));
+      const std::string copy =
+          is_captured ? whole_.unique_name(name + "_copy") : name + std::to_string(next_suffix(name));
       const TensorSource source = initializer(name)->source;
       add_initializer(copy, source);
       types_.set(copy, DataType::Float32);
       name = copy;
     }
-    biases_.set(name, {node, graph_.nodes[node].inputs[0], graph_.nodes[node].inputs[1], beta});
+    biases_.set(name, {node, graph_.nodes[node].inputs[0], graph_.nodes[node].inputs[1], beta, captured});
   }
 
   /// get_largest_initializer_name_suffix, plus 1: of "bias", "bias0" and "bias3" it is 4.
@@ -250,7 +300,7 @@ class QdqQuantizer {
     const std::string input = graph_.nodes[index].inputs[0];
     const std::string output = graph_.nodes[index].outputs[0];
     if (!ranges_.contains(output) || !ranges_.contains(input) || uses_[input] != 1 || graph_outputs_.contains(input) ||
-        graph_inputs_.contains(input))
+        !made_.contains(input))
       return false;
     for (Node& node : graph_.nodes) std::replace(node.outputs.begin(), node.outputs.end(), input, output);
     removed_.insert(index);
@@ -271,7 +321,7 @@ class QdqQuantizer {
           .symmetric = mark.axis || (mark.is_weight ? config_.weights_symmetric : config_.activations_symmetric),
           .reduce_range = config_.reduce_range};
       std::vector<AffineParameters>& parameters = weights_[name];
-      for (const ValueRange& range : value_ranges(weight->source, mark.axis, quote_json(name)))
+      for (const ValueRange& range : whole_.weight_ranges(name, weight->source, mark.axis))
         parameters.push_back(affine_parameters(range, scheme));
     });
   }
@@ -303,7 +353,7 @@ class QdqQuantizer {
   Names add_parameters(const std::string& name, DataType type, const std::vector<AffineParameters>& parameters,
                        bool per_channel) {
     QuantizedTensor tensors = as_tensors({}, type, parameters, per_channel);
-    Names names{name + "_scale", name + "_zero_point"};
+    Names names{whole_.unique_name(name + "_scale"), whole_.unique_name(name + "_zero_point")};
     add_initializer(names.scale, std::move(tensors.scale));
     add_initializer(names.zero_point, std::move(tensors.zero_point));
     return names;
@@ -323,21 +373,25 @@ class QdqQuantizer {
 
   void add_pair(const std::string& input, const std::string& name, const std::string& suffix, const Names& parameters,
                 const std::string& output, std::optional<std::int64_t> axis = std::nullopt) {
-    const std::string quantized = name + "_QuantizeLinear_Output" + suffix;
+    const std::string quantized = whole_.unique_name(name + "_QuantizeLinear_Output" + suffix);
     add_node("QuantizeLinear", name + "_QuantizeLinear" + suffix, input, parameters, quantized, axis);
     add_node("DequantizeLinear", name + "_DequantizeLinear" + suffix, quantized, parameters, output, axis);
+  }
+
+  void add_own_parameters(const std::string& name) {
+    const auto parameters = activation(name);
+    if (!parameters)
+      throw Error(ErrorKind::InvalidArgument, "calibration has found no range for the value " + quote_json(name));
+    add_activation(name, add_parameters(name, data_type(config_.activations_dtype), {*parameters}, false));
   }
 
   void add_pairs() {
     marks_.for_each([&](const std::string& name, const Mark& mark) {
       if (!mark.provider.empty()) return;
       if (const Initializer* weight = initializer(name)) {
-        add_weight(*weight, mark);
+        add_weight({name, weight->source}, mark);
       } else {
-        const auto parameters = activation(name);
-        if (!parameters)
-          throw Error(ErrorKind::InvalidArgument, "calibration has found no range for the value " + quote_json(name));
-        add_activation(name, add_parameters(name, data_type(config_.activations_dtype), {*parameters}, false));
+        add_own_parameters(name);
       }
     });
     // Those that share what another has; which may share itself.
@@ -345,31 +399,68 @@ class QdqQuantizer {
       is_changed = false;
       marks_.for_each([&](const std::string& name, const Mark& mark) {
         if (mark.provider.empty() || done_.contains(name) || !done_.contains(mark.provider)) return;
-        add_activation(name, done_.at(mark.provider));
+        const Mark* provider = marks_.find(mark.provider);
+        // Scales for each column of a table, which a product has asked for, say nothing of the rows that Gather takes.
+        if (provider != nullptr && provider->axis) {
+          add_own_parameters(name);
+        } else {
+          add_activation(name, done_.at(mark.provider));
+        }
         is_changed = true;
       });
     }
   }
 
-  void add_weight(const Initializer& initializer, const Mark& mark) {
-    const Initializer weight = initializer;  // a copy: more are added
+  /// The integers of a weight, beside it. Branches share them, unless biases have made their scales different.
+  struct StoredWeight {
+    DataType type;
+    std::vector<AffineParameters> parameters;
+    std::optional<std::int64_t> axis;
+    std::string values;  ///< "" with qdq_add_pair_to_weight
+    Names names;
+
+    bool is_like(const StoredWeight& other) const {
+      return type == other.type && axis == other.axis &&
+             std::equal(parameters.begin(), parameters.end(), other.parameters.begin(), other.parameters.end(),
+                        [](const AffineParameters& a, const AffineParameters& b) {
+                          return a.scale == b.scale && a.zero_point == b.zero_point;
+                        });
+    }
+  };
+
+  /// `reader`: of the node that the weight is quantized for.
+  StoredWeight store(const Initializer& weight, StoredWeight wanted, const Node* reader) {
+    if (!initializers_.contains(weight.name)) return parent_->store(weight, std::move(wanted), reader);
+    std::vector<StoredWeight>& stored = stored_[weight.name];
+    const auto known =
+        std::find_if(stored.begin(), stored.end(), [&](const StoredWeight& other) { return wanted.is_like(other); });
+    if (known != stored.end()) return *known;
+    TensorSource values = quantize_values(weight.source, wanted.type, wanted.parameters, wanted.axis);
+    outcome_.weights.push_back({reader == nullptr ? "" : reader->name, reader == nullptr ? "" : reader->op_type,
+                                weight.name, weight.source, values, wanted.parameters, wanted.axis});
+    wanted.names = add_parameters(weight.name, wanted.type, wanted.parameters, wanted.axis.has_value());
+    if (!config_.qdq_add_pair_to_weight) {
+      wanted.values = whole_.unique_name(weight.name + "_quantized");
+      add_initializer(wanted.values, std::move(values));
+    }
+    stored.push_back(wanted);
+    return wanted;
+  }
+
+  void add_weight(const Initializer& weight, const Mark& mark) {
     const DataType type = data_type(mark.is_weight ? config_.weights_dtype : config_.activations_dtype);
     const std::vector<AffineParameters>& parameters = weights_.at(weight.name);
-    const Names names = add_parameters(weight.name, type, parameters, mark.axis.has_value());
-    const std::string output = weight.name + "_DequantizeLinear_Output";
-    TensorSource values = quantize_values(weight.source, type, parameters, mark.axis);
+    const std::string output = whole_.unique_name(weight.name + "_DequantizeLinear_Output");
     const Node* reader = readers_.contains(weight.name) ? &graph_.nodes[readers_[weight.name].front()] : nullptr;
-    outcome_.weights.push_back({reader == nullptr ? "" : reader->name, reader == nullptr ? "" : reader->op_type,
-                                weight.name, weight.source, values, parameters, mark.axis});
-    if (config_.qdq_add_pair_to_weight) {
-      add_pair(weight.name, weight.name, "", names, output, mark.axis);
+    const StoredWeight stored =
+        store(weight, {.type = type, .parameters = parameters, .axis = mark.axis, .values = {}, .names = {}}, reader);
+    if (stored.values.empty()) {
+      add_pair(weight.name, weight.name, "", stored.names, output, mark.axis);
     } else {
-      add_initializer(weight.name + "_quantized", std::move(values));
-      add_node("DequantizeLinear", weight.name + "_DequantizeLinear", weight.name + "_quantized", names, output,
-               mark.axis);
+      add_node("DequantizeLinear", weight.name + "_DequantizeLinear", stored.values, stored.names, output, mark.axis);
     }
     new_inputs_[weight.name] = output;
-    done_[weight.name] = names;
+    done_[weight.name] = stored.names;
   }
 
   void add_activation(const std::string& name, const Names& parameters) {
@@ -378,16 +469,16 @@ class QdqQuantizer {
     if (config_.qdq_dedicated_pair && readers.size() > 1) {
       for (std::size_t i = 0; i < readers.size(); ++i) {
         const std::string suffix = "_" + std::to_string(i + 1);
-        const std::string output = name + "_DequantizeLinear_Output" + suffix;
+        const std::string output = whole_.unique_name(name + "_DequantizeLinear_Output" + suffix);
         add_pair(name, name, suffix, parameters, output);
         std::vector<std::string>& inputs = graph_.nodes[readers[i]].inputs;
         std::replace(inputs.begin(), inputs.end(), name, output);
       }
     } else if (graph_outputs_.contains(name)) {
-      new_outputs_[name] = name + "_QuantizeLinear_Input";
+      new_outputs_[name] = whole_.unique_name(name + "_QuantizeLinear_Input");
       add_pair(new_outputs_[name], name, "", parameters, name);
     } else {
-      new_inputs_[name] = name + "_DequantizeLinear_Output";
+      new_inputs_[name] = whole_.unique_name(name + "_DequantizeLinear_Output");
       add_pair(name, name, "", parameters, new_inputs_[name]);
     }
   }
@@ -399,11 +490,14 @@ class QdqQuantizer {
       if (done_.contains(name)) return;
       const auto weight = weights_.find(bias.weight);
       const auto provider = scale_provider(bias.input);
-      if (weight == weights_.end() || !provider) return;  // stays real
-      std::optional<QuantizedBias> integers =
-          quantize_bias(materialize(initializer(name)->source), provider->scale, weight->second, bias.beta);
-      if (!integers) return;
-      const std::string quantized = name + "_quantized";
+      std::optional<QuantizedBias> integers;
+      if (weight != weights_.end() && provider)
+        integers = quantize_bias(materialize(initializer(name)->source), provider->scale, weight->second, bias.beta);
+      if (!integers) {  // stays real
+        if (!bias.captured.empty()) graph_.nodes[bias.node].inputs[2] = bias.captured;
+        return;
+      }
+      const std::string quantized = whole_.unique_name(name + "_quantized");
       const Names names{quantized + "_scale", quantized + "_zero_point"};
       add_initializer(quantized, std::move(integers->values));
       add_initializer(names.scale, std::move(integers->scale));
@@ -422,6 +516,14 @@ class QdqQuantizer {
       name = mark->provider;
     if (const auto weight = weights_.find(name); weight != weights_.end()) return weight->second.front();
     return done_.contains(name) ? activation(name) : std::nullopt;
+  }
+
+  void quantize_branches() {
+    for (Node& node : graph_.nodes) {
+      if (node.op_type != "If" || !node.domain.empty()) continue;
+      for (onnx::Attribute& attribute : node.attributes)
+        if (auto* branch = std::get_if<onnx::Subgraph>(&attribute.value)) QdqQuantizer(**branch, whole_, this).run();
+    }
   }
 
   void finish() {
@@ -443,21 +545,24 @@ class QdqQuantizer {
   }
 
   Graph& graph_;
+  Whole& whole_;
+  QdqQuantizer* parent_;
   const QuantizationConfig& config_;
-  NodeSelection selection_;
-  ActivationRanges ranges_;
+  const NodeSelection& selection_;
+  const ActivationRanges& ranges_;
   onnx::ValueTypes types_;
-  std::unordered_map<std::string, int> uses_;
-  ModelOutcome outcome_;
+  std::unordered_map<std::string, int>& uses_;
+  ModelOutcome& outcome_;
   std::unordered_map<std::string, std::size_t> initializers_;
   std::set<std::string> graph_outputs_;
-  std::set<std::string> graph_inputs_;
+  std::unordered_set<std::string> made_;  ///< by nodes of the graph
   OrderedMap<Mark> marks_;
   OrderedMap<BiasMark> biases_;
   std::unordered_map<std::string, std::vector<std::size_t>> readers_;  ///< chosen nodes, by what they read
   std::set<std::size_t> removed_;
   std::unordered_map<std::string, std::vector<AffineParameters>> weights_;
   std::unordered_map<std::string, Names> done_;
+  std::unordered_map<std::string, std::vector<StoredWeight>> stored_;
   std::unordered_map<std::string, std::string> new_inputs_;
   std::unordered_map<std::string, std::string> new_outputs_;
   std::vector<Node> added_;
@@ -472,9 +577,10 @@ ModelOutcome quantize_qdq(onnx::Model& model, const QuantizationConfig& config, 
                     "; scales for each channel need 13 or later in the QDQ format: export it again, or leave out "
                     "per_channel");
   }
-  ModelOutcome outcome = QdqQuantizer(model, config, std::move(ranges)).run();
+  Whole whole(model, config, std::move(ranges));
+  QdqQuantizer(model.graph, whole).run();
   finish_model(model);
-  return outcome;
+  return std::move(whole.outcome);
 }
 
 }  // namespace onnxport::quantization

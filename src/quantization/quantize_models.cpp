@@ -8,6 +8,7 @@
 #include "onnx/external_data.h"
 #include "onnx/node_names.h"
 #include "onnx/reader.h"
+#include "onnx/unique_names.h"
 #include "onnxport/error.h"
 #include "onnxport/json.h"
 #include "onnxport/quantizer.h"
@@ -61,7 +62,7 @@ bool has_branches(const onnx::Model& model) {
 }
 
 /// Why a model without a float32 node to quantize has none.
-std::string reason(const onnx::Model& model, bool is_static) {
+std::string reason(const onnx::Model& model) {
   std::set<std::string_view> types;
   onnx::for_each_graph(model.graph, [&](const onnx::Graph& graph) {
     for (const onnx::Initializer& initializer : graph.initializers)
@@ -71,9 +72,7 @@ std::string reason(const onnx::Model& model, bool is_static) {
     return ": its weights are " + std::string(*types.begin()) +
            ", and only float32 is quantized. Export it again with --dtype fp32";
   }
-  if (!is_static || !has_branches(model)) return "";
-  return ": its layers are in branches of If, where static quantization does not reach. Quantize it dynamically, or "
-         "take models without branches (decoder_model.onnx, decoder_with_past_model.onnx)";
+  return "";
 }
 
 CalibrationRanges calibrated(const onnx::Model& model, const fs::path& file, const CalibrationConfig& config,
@@ -168,8 +167,17 @@ class Quantization {
            ": what it makes has no known type and is quantized only where a float32 weight tells it");
     }
     if (options_.progress) options_.progress("Quantizing " + file.filename().string(), 0, 1);
-    const std::string why = reason(model, config_.is_static);
+    const std::string why = reason(model);
     const auto nodes = options_.statistics ? readers(model, config_.is_static) : decltype(readers(model, false))();
+    if (config_.is_static) {
+      if (config_.format == QuantFormat::QOperator && has_branches(model))
+        throw Error(
+            ErrorKind::InvalidArgument,
+            file.filename().string() +
+                " has branches of If, which static quantization reaches in the QDQ format only: choose that, or "
+                "take models without branches (decoder_model.onnx, decoder_with_past_model.onnx)");
+      onnx::make_value_names_unique(model.graph);
+    }
     ranges_.push_back(config_.is_static ? find_ranges(model, file) : CalibrationRanges());
     ModelOutcome outcome = quantized(model);
     if (outcome.quantized_nodes.empty()) {
@@ -252,8 +260,9 @@ ORTQuantizer ORTQuantizer::from_pretrained(const fs::path& model, const std::str
 CalibrationRanges ORTQuantizer::fit(const CalibrationConfig& calibration,
                                     const std::vector<std::string>& operators_to_quantize,
                                     bool force_symmetric_range) const {
-  const onnx::Model model = onnx::read_model(path_);
+  onnx::Model model = onnx::read_model(path_);
   onnx::check_external_data(model, path_);
+  onnx::make_value_names_unique(model.graph);
   return calibrated(model, path_, calibration, operators_to_quantize, force_symmetric_range);
 }
 

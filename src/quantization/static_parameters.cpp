@@ -23,8 +23,8 @@ std::unordered_map<std::string, int> count_uses(const Graph& graph) {
 
 void adjust_ranges(const Graph& graph, const NodeSelection& selection, ActivationRanges& ranges) {
   std::unordered_map<std::string, int> uses = count_uses(graph);
-  for (const Node& node : graph.nodes) {
-    if (!selection.contains(node)) continue;
+  const auto adjust = [&](const Node& node) {
+    if (!selection.contains(node)) return;
     if (node.op_type == "Clip" || node.op_type == "Relu") {
       const auto input = ranges.find(node.inputs[0]);
       const auto output = ranges.find(node.outputs[0]);
@@ -32,7 +32,8 @@ void adjust_ranges(const Graph& graph, const NodeSelection& selection, Activatio
     } else if (node.op_type == "Softmax") {
       ranges.insert_or_assign(node.outputs[0], ValueRange{0, 1});
     }
-  }
+  };
+  onnx::for_each_graph(graph, [&](const Graph& each) { std::for_each(each.nodes.begin(), each.nodes.end(), adjust); });
 }
 
 std::optional<AffineParameters> activation_affine(const ActivationRanges& ranges, const QuantizationConfig& config,

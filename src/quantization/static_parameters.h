@@ -18,6 +18,7 @@ namespace onnxport::quantization {
 std::unordered_map<std::string, int> count_uses(const onnx::Graph& graph);
 
 /// adjust_tensor_ranges: what Relu and Clip cut off need not be represented before them, and Softmax is in [0, 1].
+/// Of graphs inside, too, whose names must be unique.
 void adjust_ranges(const onnx::Graph& graph, const NodeSelection& selection, ActivationRanges& ranges);
 
 /// Scale and zero point of an activation; nullopt if no range is known. Throws Error(InvalidArgument) if the range is

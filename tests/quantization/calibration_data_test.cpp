@@ -179,12 +179,8 @@ TEST_F(CalibrationDataTest, OfSafetensorsIsCutByItsFirstAxis) {
 
 TEST_F(CalibrationDataTest, IsMadeUpToFitTheModel) {
   write_file(directory_ / "config.json", R"({"model_type": "gpt2", "vocab_size": 9, "n_positions": 12})");
-  const std::vector<ModelInput> inputs{
-      text_input("input_ids"),
-      past_input("past_key_values.0.key"),
-      mask_after_past(),
-      text_input("position_ids"),
-      {.name = "use_cache_branch", .data_type = DataType::Bool, .shape = {1}, .axis_names = {""}}};
+  const std::vector<ModelInput> inputs{text_input("input_ids"), past_input("past_key_values.0.key"), mask_after_past(),
+                                       text_input("position_ids")};
   CalibrationDataOptions three = options("");
   three.num_samples = 3;
   CalibrationData data(three, inputs);
@@ -204,6 +200,49 @@ TEST_F(CalibrationDataTest, IsMadeUpToFitTheModel) {
     data.rewind();
   }
   EXPECT_EQ(seen.size(), 3U) << "samples differ, and those of the second pass are those of the first";
+}
+
+ModelInput branch_flag() {
+  return {.name = "use_cache_branch", .data_type = DataType::Bool, .shape = {1}, .axis_names = {""}};
+}
+
+TEST_F(CalibrationDataTest, OfAMergedDecoderTakesBothBranches) {
+  write_file(directory_ / "config.json", R"({"model_type": "gpt2", "vocab_size": 9, "n_positions": 12})");
+  const std::vector<ModelInput> inputs{text_input("input_ids"), past_input("past_key_values.0.key"), mask_after_past(),
+                                       branch_flag()};
+  CalibrationDataOptions four = options("");
+  four.num_samples = 4;
+  CalibrationData data(four, inputs);
+  for (int pass = 0; pass < 2; ++pass) {
+    for (int i = 0; i < 4; ++i) {
+      const bool use_cache = i % 2 == 1;
+      const NamedArrays sample = data.next().value();
+      EXPECT_EQ(*array_of(sample, "use_cache_branch").data<std::uint8_t>(), use_cache ? 1 : 0);
+      EXPECT_EQ(integers(sample, "input_ids").size(), use_cache ? 6U : 12U);
+      EXPECT_EQ(array_of(sample, "past_key_values.0.key").shape(), (Shape{1, 2, use_cache ? 6 : 0, 4}));
+      EXPECT_EQ(integers(sample, "attention_mask"), Shape(12, 1));
+    }
+    EXPECT_FALSE(data.next().has_value());
+    data.rewind();
+  }
+}
+
+/// A sample with a past takes the branch that has one; one without needs none of what that branch reads.
+TEST_F(CalibrationDataTest, ChoosesTheBranchByThePast) {
+  write_file(directory_ / "config.json", R"({"model_type": "t5", "vocab_size": 9})");
+  ModelInput encoder = past_input("past_key_values.0.encoder.key");
+  encoder.axis_names[2] = "encoder_sequence_length_out";
+  const std::vector<ModelInput> inputs{text_input("input_ids"), encoder, branch_flag()};
+  const CalibrationDataOptions samples = options("samples.jsonl", R"({"input_ids": [1, 2]}
+{"input_ids": [3], "past_key_values.0.encoder.key": [[[1, 2, 3, 4]], [[5, 6, 7, 8]]]}
+{"input_ids": [3], "past_key_values.0.encoder.key": [[[1, 2, 3, 4]], [[5, 6, 7, 8]]], "use_cache_branch": false}
+)");
+  CalibrationData data(samples, inputs);
+  const NamedArrays first = data.next().value();
+  EXPECT_EQ(*array_of(first, "use_cache_branch").data<std::uint8_t>(), 0);
+  EXPECT_EQ(array_of(first, "past_key_values.0.encoder.key").shape(), (Shape{1, 2, 0, 4}));
+  EXPECT_EQ(*array_of(data.next().value(), "use_cache_branch").data<std::uint8_t>(), 1);
+  EXPECT_EQ(*array_of(data.next().value(), "use_cache_branch").data<std::uint8_t>(), 0);
 }
 
 TEST_F(CalibrationDataTest, OfImagesHasTheSizesOfTheConfig) {

@@ -185,35 +185,6 @@ TEST_F(CalibrationInput, CannotRunCustomOperators) {
   EXPECT_NE(message.find("custom operator Conv of my.domain, which ONNX Runtime cannot run"), std::string::npos);
 }
 
-TEST_F(CalibrationInput, IsNotNeededWhereNothingIsQuantized) {
-  onnx::Model model = onnx::read_model(fixtures() / "static.onnx");
-  onnx::Graph branch;
-  branch.name = "branch";
-  branch.nodes = std::move(model.graph.nodes);
-  branch.outputs = model.graph.outputs;
-  model.graph.inputs.push_back({.name = "use_cache_branch", .data_type = DataType::Bool, .shape = {std::int64_t{1}}});
-  model.graph.nodes = {
-      {.op_type = "If",
-       .domain = {},
-       .name = "if",
-       .inputs = {"use_cache_branch"},
-       .outputs = {"a", "b"},
-       .attributes = {{"then_branch", onnx::Subgraph(branch)}, {"else_branch", onnx::Subgraph(branch)}}}};
-  model.graph.outputs[0].name = "a";
-  model.graph.outputs[1].name = "b";
-  fs::create_directories(directory_ / "in");
-  onnx::write_model(model, directory_ / "in" / "model.onnx", {});
-  for (const CalibrationConfig& calibration : {AutoCalibrationConfig::minmax({}), AutoCalibrationConfig::entropy({})}) {
-    QuantizeOptions options;
-    options.model = directory_ / "in";
-    options.output = directory_ / "out";
-    options.config = AutoQuantizationConfig::avx2({.is_static = true});
-    options.calibration = calibration;
-    const std::string message = message_of(ErrorKind::InvalidArgument, [&] { quantize_models(options); });
-    EXPECT_TRUE(message.starts_with("model.onnx has no node to quantize: its layers are in branches of If")) << message;
-  }
-}
-
 TEST_F(CalibrationInput, HowIsChecked) {
   const auto refused_method = [&](const CalibrationConfig& config) {
     const ORTQuantizer quantizer = ORTQuantizer::from_pretrained(fixtures(), "static.onnx");
