@@ -102,6 +102,15 @@ struct AutoCalibrationConfig {
 /// Smallest and largest element of activations, by the name of the value.
 using CalibrationRanges = std::map<std::string, std::pair<float, float>>;
 
+/// SmoothQuant (Xiao et al., 2022), the extra options SmoothQuant, SmoothQuantAlpha and SmoothQuantFolding of
+/// onnxruntime's quantize_static: what MatMul and Gemm multiply with weights is divided by
+/// max|x|^alpha / max|w|^(1 - alpha) for each channel, and the weights are multiplied.
+struct SmoothQuantConfig {
+  double alpha = 0.5;  ///< 0 to 1: how much of the difficulty goes from activations to weights
+  /// Divide in the LayerNormalization in front, where nothing else reads its output, instead of by a Mul.
+  bool folding = true;
+};
+
 /// The quantization of an ort_config.json, Optimum's or ours. Throws Error(InvalidArgument): no such file, no
 /// quantization in it, unknown members and values (nearest shown).
 QuantizationConfig quantization_config_from_file(const std::filesystem::path& ort_config);
@@ -146,6 +155,8 @@ struct QuantizeOptions {
   /// Static quantization needs one of both: how to calibrate, or the ranges of a calibration (of one model).
   std::optional<CalibrationConfig> calibration{};
   CalibrationRanges calibration_tensors_range{};
+  /// Before static quantization, in the outermost graph. Needs `calibration`: ranges are those of the smoothed model.
+  std::optional<SmoothQuantConfig> smooth_quant{};
   bool statistics = false;  ///< compute QuantizationResult::errors
   std::function<void(std::string_view line)> warn{};
   std::function<void(std::string_view stage, std::uint64_t done, std::uint64_t total)> progress{};

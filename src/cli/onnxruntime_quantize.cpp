@@ -32,6 +32,9 @@ struct Request {
   CalibrationConfig calibration;
   std::optional<double> percentile;
   std::string calibration_option;  ///< one that tells how to calibrate
+  bool smooth_quant = false;
+  bool smooth_quant_no_folding = false;
+  std::optional<double> smooth_quant_alpha;
   ReportRequest report;
   bool quiet = false;
   bool json = false;
@@ -145,7 +148,17 @@ OptionGroup calibration_options(Request& request) {
            {"--calibration_samples", "N", "Read at most so many samples.", "100",
             how("--calibration_samples", store_integer(calibration.num_samples, 1))},
            {"--calibration_length", "N", "Cut texts after so many tokens.", "128",
-            how("--calibration_length", store_integer(calibration.max_length, 1))}}};
+            how("--calibration_length", store_integer(calibration.max_length, 1))},
+           {"--smooth_quant", "",
+            "SmoothQuant first: divide what MatMul and Gemm multiply, channel by channel, and multiply the weights, so "
+            "that outliers of activations do not widen the range of all. Folded into the normalization in front where "
+            "it can be.",
+            "", how("--smooth_quant", store_flag(request.smooth_quant))},
+           {"--smooth_quant_alpha", "A",
+            "How much of the difficulty goes from activations to weights, 0 to 1; implies --smooth_quant.", "0.5",
+            how("--smooth_quant_alpha", store_number(request.smooth_quant_alpha))},
+           {"--smooth_quant_no_folding", "", "With --smooth_quant: always by a Mul.", "",
+            how("--smooth_quant_no_folding", store_flag(request.smooth_quant_no_folding))}}};
 }
 
 OptionGroup log_options(Request& request) {
@@ -219,10 +232,11 @@ void print_summary(Terminal& terminal, const QuantizationResult& result) {
 std::string describe_settings(const Request& request) {
   const QuantizationConfig& config = request.options.config;
   const auto type = [](QuantType value) { return value == QuantType::QInt8 ? "int8" : "uint8"; };
-  return fmt::format("{}, {} activations, {} weights{}{} ({})", config.is_static ? "static" : "dynamic",
-                     type(config.activations_dtype), type(config.weights_dtype),
-                     config.per_channel ? " per channel" : "", config.reduce_range ? " of 7 bits" : "",
-                     request.preset_option);
+  const auto& smooth = request.options.smooth_quant;
+  return fmt::format("{}{}, {} activations, {} weights{}{} ({})", config.is_static ? "static" : "dynamic",
+                     smooth ? fmt::format(", SmoothQuant {}", smooth->alpha) : "", type(config.activations_dtype),
+                     type(config.weights_dtype), config.per_channel ? " per channel" : "",
+                     config.reduce_range ? " of 7 bits" : "", request.preset_option);
 }
 
 /// The weight as the model has it, also where a transposed one takes its place.
@@ -262,8 +276,8 @@ quantization::QuantizationReport quantize_and_assess(Request& request, Terminal&
     options.statistics = true;
     options.accept = [&](const QuantizationResult& staged) { return accept(describe_staged(staged, options.config)); };
     result = quantize_models(options);
-    // The ranges of activations are the same whatever is left out.
-    if (result.models.size() == 1 && options.config.is_static)
+    // The ranges of activations are the same whatever is left out, unless that is what is not smoothed.
+    if (result.models.size() == 1 && options.config.is_static && !options.smooth_quant)
       request.options.calibration_tensors_range = result.models.front().ranges;
   };
   quantization::QuantizationReport report =
@@ -281,6 +295,11 @@ int run_quantize(Request& request) {
     request.preset.is_static = true;
     if (request.percentile) request.calibration.percentile = *request.percentile;
     request.options.calibration = request.calibration;
+    if (request.smooth_quant || request.smooth_quant_alpha)
+      request.options.smooth_quant = {.alpha = request.smooth_quant_alpha.value_or(0.5),
+                                      .folding = !request.smooth_quant_no_folding};
+    else if (request.smooth_quant_no_folding)
+      throw UsageError("--smooth_quant_no_folding needs --smooth_quant");
   } else if (!request.calibration_option.empty()) {
     throw UsageError(request.calibration_option + " needs --calibration");
   }

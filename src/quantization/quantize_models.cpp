@@ -16,6 +16,7 @@
 #include "quantization/config.h"
 #include "quantization/graph_quantizer.h"
 #include "quantization/qdq.h"
+#include "quantization/smooth_quant.h"
 #include "quantization/statistics.h"
 
 namespace onnxport {
@@ -75,15 +76,19 @@ std::string reason(const onnx::Model& model) {
   return "";
 }
 
+CalibrationDataOptions data_of(const CalibrationConfig& config, const fs::path& file) {
+  return {.file = config.data,
+          .model_directory = file.parent_path(),
+          .num_samples = config.num_samples,
+          .max_length = config.max_length};
+}
+
 CalibrationRanges calibrated(const onnx::Model& model, const fs::path& file, const CalibrationConfig& config,
                              const std::vector<std::string>& operators, bool symmetric,
                              const std::function<void(std::uint64_t)>& progress = {}) {
-  const CalibrationDataOptions data{.file = config.data,
-                                    .model_directory = file.parent_path(),
-                                    .num_samples = config.num_samples,
-                                    .max_length = config.max_length};
   CalibrationRanges ranges;
-  for (const auto& [name, range] : quantization::calibrate(model, file, config, data, operators, symmetric, progress))
+  for (const auto& [name, range] :
+       quantization::calibrate(model, file, config, data_of(config, file), operators, symmetric, progress))
     ranges[name] = {range.minimum, range.maximum};
   return ranges;
 }
@@ -122,6 +127,7 @@ class Quantization {
           "static quantization needs calibration: the ranges of activations, found by running the model on data. Give "
           "calibration data, or quantize dynamically");
     }
+    check_smooth_quant();
     const std::vector<fs::path> files = find_onnx_files(options.model, options.file_names);
     check_node_names(config_, files);
     if (!options.calibration_tensors_range.empty() && files.size() > 1)
@@ -148,6 +154,30 @@ class Quantization {
   }
 
  private:
+  void check_smooth_quant() const {
+    if (!options_.smooth_quant) return;
+    if (!config_.is_static) fail("SmoothQuant is for static quantization: it makes the ranges of activations narrower");
+    if (!options_.calibration || !options_.calibration_tensors_range.empty())
+      fail("SmoothQuant needs calibration data; ranges that are known are those of the model as it was");
+    const double alpha = options_.smooth_quant->alpha;
+    if (!(alpha >= 0 && alpha <= 1)) fail("SmoothQuant's alpha is " + std::to_string(alpha) + ", not between 0 and 1");
+  }
+
+  std::vector<std::string> smooth(onnx::Model& model, const fs::path& file) const {
+    const quantization::NodeSelection selection(config_);
+    const auto is_chosen = [&](const onnx::Node& node) {
+      const std::string product = node.name + "_MatMul";  // of a Gemm
+      return selection.contains(node.op_type, {node.name, product}) ||
+             selection.contains("MatMul", {node.name, product});
+    };
+    const auto total = static_cast<std::uint64_t>(options_.calibration->num_samples);
+    return quantization::smooth(
+        model, file, *options_.smooth_quant, data_of(*options_.calibration, file), is_chosen, [&](std::uint64_t done) {
+          if (options_.progress)
+            options_.progress("Smoothing " + file.filename().string(), std::min(done, total), total);
+        });
+  }
+
   void set_models(const std::vector<RewrittenModel>& models) {
     result_.models.clear();
     for (std::size_t i = 0; i < models.size(); ++i)
@@ -167,6 +197,11 @@ class Quantization {
            ": what it makes has no known type and is quantized only where a float32 weight tells it");
     }
     if (options_.progress) options_.progress("Quantizing " + file.filename().string(), 0, 1);
+    QuantizationConfig config = config_;
+    if (options_.smooth_quant) {
+      const std::vector<std::string> added = smooth(model, file);
+      config.nodes_to_exclude.insert(config.nodes_to_exclude.end(), added.begin(), added.end());
+    }
     const std::string why = reason(model);
     const auto nodes = options_.statistics ? readers(model, config_.is_static) : decltype(readers(model, false))();
     if (config_.is_static) {
@@ -179,7 +214,7 @@ class Quantization {
       onnx::make_value_names_unique(model.graph);
     }
     ranges_.push_back(config_.is_static ? find_ranges(model, file) : CalibrationRanges());
-    ModelOutcome outcome = quantized(model);
+    ModelOutcome outcome = quantized(model, config);
     if (outcome.quantized_nodes.empty()) {
       ++empty_;
       last_empty_ = file.filename().string() + " has no node to quantize" + why;
@@ -199,11 +234,11 @@ class Quantization {
     quantized_nodes_.push_back(std::move(outcome.quantized_nodes));
   }
 
-  ModelOutcome quantized(onnx::Model& model) const {
-    if (!config_.is_static) return quantization::quantize_operators(model, config_, nullptr);
+  ModelOutcome quantized(onnx::Model& model, const QuantizationConfig& config) const {
+    if (!config.is_static) return quantization::quantize_operators(model, config, nullptr);
     quantization::ActivationRanges ranges = as_ranges(ranges_.back());
-    if (config_.format == QuantFormat::QOperator) return quantization::quantize_operators(model, config_, &ranges);
-    return quantization::quantize_qdq(model, config_, std::move(ranges));
+    if (config.format == QuantFormat::QOperator) return quantization::quantize_operators(model, config, &ranges);
+    return quantization::quantize_qdq(model, config, std::move(ranges));
   }
 
   CalibrationRanges find_ranges(const onnx::Model& model, const fs::path& file) const {

@@ -42,6 +42,10 @@ TEST_F(StaticQuantization, OfAnExportedModel) {
   }
   EXPECT_TRUE(succeeded(quantize({"--tensorrt", "--calibration", "random", "--calibration_samples", "2",
                                   "--calibration_length", "8", "--calibration_moving_average"})));
+  EXPECT_TRUE(succeeded(quantize({"--avx2", "--calibration", "samples.jsonl", "--smooth_quant_alpha", "0.6", "--report",
+                                  "report.json", "--tolerance", "0.9"})));
+  const Json report = parse_json(read_file(path("report.json")), "report");
+  EXPECT_TRUE(contains(at(report, "settings").string(), "static, SmoothQuant 0.6")) << at(report, "settings").string();
   // The settings of a static quantization, with data anew.
   EXPECT_TRUE(succeeded(run({"onnxruntime", "quantize", "--onnx_model", "out", "-o", "again", "--config",
                              "quantized/ort_config.json", "--calibration", "samples.jsonl"})));
@@ -60,6 +64,9 @@ TEST_F(StaticQuantization, NeedsCalibration) {
   }
   EXPECT_EQ(refused({"--avx2", "--calibration_method", "entropy"}),
             "onnxport: error: --calibration_method needs --calibration");
+  EXPECT_EQ(refused({"--avx2", "--smooth_quant"}), "onnxport: error: --smooth_quant needs --calibration");
+  EXPECT_EQ(refused({"--avx2", "--calibration", "random", "--smooth_quant_no_folding"}),
+            "onnxport: error: --smooth_quant_no_folding needs --smooth_quant");
   EXPECT_EQ(refused({"--avx2", "--calibration", "random", "--calibration_samples", "0"}),
             "onnxport: error: --calibration_samples must be at least 1, is 0");
 }

@@ -15,7 +15,8 @@ using onnx::GraphEditor;
 using onnx::Node;
 using onnx::NodeId;
 
-/// Names of a product's quantized weight and of its scales, or "".
+/// Names of a product's weight, packed if it is quantized, and of what has the type of the product: the scales, or the
+/// weight itself. "" for other nodes.
 struct HeldWeight {
   std::string packed;
   std::string scales;
@@ -25,7 +26,7 @@ HeldWeight held_weight(const GraphEditor& editor, const Node& node) {
   if (node.op_type == "MatMulNBits") return {node.inputs[1], node.inputs[2]};
   if (node.op_type != "MatMul" && node.op_type != "Gemm") return {};
   const std::optional<NodeId> id = editor.producer(node.inputs[1]);
-  if (!id || editor.node(*id).op_type != "DequantizeLinear") return {};
+  if (!id || editor.node(*id).op_type != "DequantizeLinear") return {node.inputs[1], node.inputs[1]};
   return {editor.node(*id).inputs[0], editor.node(*id).inputs[1]};
 }
 
@@ -90,36 +91,40 @@ bool divide_by_normalization(GraphEditor& editor, const std::string& value, std:
   return true;
 }
 
-void divide_by_multiplication(GraphEditor& editor, const std::string& value, const std::vector<NodeId>& users,
-                              const std::vector<float>& divisors) {
-  // The scales of a weight have the type of what it is multiplied with.
+/// Returns the name of the Mul.
+std::string divide_by_multiplication(GraphEditor& editor, const std::string& value, const std::vector<NodeId>& users,
+                                     const std::vector<float>& divisors) {
   const auto scales = editor.constant(held_weight(editor, editor.node(users.front())).scales);
   const DataType type = scales ? scales->data_type : DataType::Float32;
   const std::string factors = editor.add_initializer(value + "_reciprocals", reciprocals(divisors, type));
   std::string product = editor.unique_name(value + "_divided");
   for (const NodeId id : users) editor.set_input(id, 0, product);
+  std::string name = editor.unique_name(value + "_Mul");
   editor.add_node({.op_type = "Mul",
                    .domain = "",
-                   .name = editor.unique_name(value + "_Mul"),
+                   .name = name,
                    .inputs = {value, factors},
                    .outputs = {std::move(product)},
                    .attributes = {}});
+  return name;
 }
 
 }  // namespace
 
-void divide_inputs(onnx::Model& model, std::span<const DividedInputs> inputs) {
-  if (inputs.empty()) return;
+std::vector<std::string> divide_inputs(onnx::Model& model, std::span<const DividedInputs> inputs, bool folding) {
+  std::vector<std::string> added;
+  if (inputs.empty()) return added;
   onnx::edit_graphs(model.graph, [&](GraphEditor& editor) {
     for (const DividedInputs& divided : inputs) {
       for (const std::string& value : divided.values) {
         const std::vector<NodeId> users = users_of(editor, value, divided);
         if (users.empty()) continue;
-        if (!divide_by_normalization(editor, value, users.size(), divided.divisors))
-          divide_by_multiplication(editor, value, users, divided.divisors);
+        if (!folding || !divide_by_normalization(editor, value, users.size(), divided.divisors))
+          added.push_back(divide_by_multiplication(editor, value, users, divided.divisors));
       }
     }
   });
+  return added;
 }
 
 }  // namespace onnxport::quantization
