@@ -171,9 +171,7 @@ void run_arguments(const std::vector<std::string>& arguments) {
       fmt::print("{}\n", make_checkpoint(description).string());
     return;
   }
-  for (const CheckpointDescription& description : checkpoint_descriptions())
-    if (arguments.empty() || std::find(arguments.begin(), arguments.end(), description.name) != arguments.end())
-      measure(description);
+  for (const CheckpointDescription& description : chosen(checkpoint_descriptions(), arguments)) measure(description);
 }
 
 }  // namespace

@@ -175,15 +175,14 @@ void measure(const CheckpointDescription& description) {
   for (const int threads : thread_counts) measure_threads(files, threads, table);
 }
 
-void measure_chosen(const std::vector<std::string>& names) {
-  for (const CheckpointDescription* description : {&distilbert_base(), &bert_base()})
-    if (names.empty() || std::find(names.begin(), names.end(), description->name) != names.end()) measure(*description);
-}
-
 }  // namespace
 }  // namespace onnxport::bench
 
 int main(int argc, char** argv) {
   const std::vector<std::string> names(argv + 1, argv + argc);
-  return onnxport::bench::run_benchmark([&] { onnxport::bench::measure_chosen(names); });
+  return onnxport::bench::run_benchmark([&] {
+    using namespace onnxport::bench;
+    for (const CheckpointDescription& description : chosen(std::vector{distilbert_base(), bert_base()}, names))
+      measure(description);
+  });
 }

@@ -170,15 +170,13 @@ void measure(const CheckpointDescription& description) {
   fs::remove_all(subject.output);
 }
 
-void measure_chosen(const std::vector<std::string>& names) {
-  for (const CheckpointDescription* description : {&gpt2(), &gpt2_1b()})
-    if (names.empty() || std::find(names.begin(), names.end(), description->name) != names.end()) measure(*description);
-}
-
 }  // namespace
 }  // namespace onnxport::bench
 
 int main(int argc, char** argv) {
   const std::vector<std::string> names(argv + 1, argv + argc);
-  return onnxport::bench::run_benchmark([&] { onnxport::bench::measure_chosen(names); });
+  return onnxport::bench::run_benchmark([&] {
+    using namespace onnxport::bench;
+    for (const CheckpointDescription& description : chosen(std::vector{gpt2(), gpt2_1b()}, names)) measure(description);
+  });
 }

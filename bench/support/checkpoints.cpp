@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "core/nearest.h"
 #include "core/tensor_source.h"
+#include "onnxport/error.h"
 #include "onnxport/json.h"
 #include "support/environment.h"
 
@@ -279,6 +281,20 @@ std::span<const CheckpointDescription> checkpoint_descriptions() { return descri
 const CheckpointDescription& distilbert_base() { return descriptions()[0]; }
 const CheckpointDescription& bert_base() { return descriptions()[1]; }
 const CheckpointDescription& bert_1b() { return descriptions()[2]; }
+
+std::vector<CheckpointDescription> chosen(std::span<const CheckpointDescription> candidates,
+                                          std::span<const std::string> names) {
+  std::vector<std::string> known;
+  for (const CheckpointDescription& candidate : candidates) known.push_back(candidate.name);
+  std::vector<CheckpointDescription> result;
+  for (const std::string& name : names.empty() ? std::span<const std::string>(known) : names) {
+    const auto found = std::find(known.begin(), known.end(), name);
+    if (found == known.end())
+      throw Error(ErrorKind::InvalidArgument, "no checkpoint is called " + name + describe_nearest(name, known));
+    result.push_back(candidates[static_cast<std::size_t>(found - known.begin())]);
+  }
+  return result;
+}
 
 fs::path make_checkpoint(const CheckpointDescription& description) {
   const fs::path directory = data_directory() / description.name;

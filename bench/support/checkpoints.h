@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <vector>
 
 /// Checkpoints with random weights at real dimensions: what an export costs does not depend on the values.
 namespace onnxport::bench {
@@ -35,6 +36,11 @@ const CheckpointDescription& bert_1b();
 /// Decoders, which are no part of the list: GPT-2 (500 MB), and the same at 1.1 billion parameters (4.4 GB).
 const CheckpointDescription& gpt2();
 const CheckpointDescription& gpt2_1b();
+
+/// Those of `candidates` that the command line names, all if it names none. Throws Error(InvalidArgument) for a name
+/// that is none of theirs.
+std::vector<CheckpointDescription> chosen(std::span<const CheckpointDescription> candidates,
+                                          std::span<const std::string> names);
 
 /// Makes a checkpoint as save_pretrained would, unless an earlier run left it; its weights are never in memory as a
 /// whole. Returns its directory.
