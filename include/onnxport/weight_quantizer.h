@@ -61,6 +61,9 @@ struct WeightQuantizationConfig {
   int bits = 4;                  ///< 2, 4 or 8
   std::int64_t block_size = 32;  ///< 16, 32, 64, 128 or 256 weights along the dimension that is summed over
   bool is_symmetric = true;      ///< without zero points
+  /// Floats in place of integers, rounded to nearest, in the format QDQ only: float8e4m3fn of 8 bits, float4e2m1 of 4
+  /// (opset 23; ONNX Runtime has no kernel for it on processors).
+  bool is_float = false;
   WeightAlgorithm algorithm = WeightAlgorithm::RoundToNearest;
   std::optional<WeightCalibration> calibration{};  ///< what Gptq and Awq need
   GptqConfig gptq{};

@@ -42,12 +42,18 @@ struct Request {
 struct WeightType {
   int bits;
   bool is_symmetric;
+  bool is_float = false;
 };
 
 const std::map<std::string, WeightType>& weight_types() {
-  static const std::map<std::string, WeightType> types = {{"int8", {8, true}}, {"uint8", {8, false}},
-                                                          {"int4", {4, true}}, {"uint4", {4, false}},
-                                                          {"int2", {2, true}}, {"uint2", {2, false}}};
+  static const std::map<std::string, WeightType> types = {{"int8", {8, true}},
+                                                          {"uint8", {8, false}},
+                                                          {"int4", {4, true}},
+                                                          {"uint4", {4, false}},
+                                                          {"int2", {2, true}},
+                                                          {"uint2", {2, false}},
+                                                          {"float8e4m3fn", {8, true, true}},
+                                                          {"float4e2m1", {4, true, true}}};
   return types;
 }
 
@@ -125,9 +131,10 @@ std::vector<OptionGroup> option_groups(const std::shared_ptr<Request>& request) 
          .required = true},
         {.names = "--weights",
          .value = "TYPE",
-         .help = "Integers that weights become. uint ones have a zero point for each block, int ones have none.",
+         .help = "What weights become. uint ones have a zero point for each block, the others have none. Floats need "
+                 "--format qdq, and float4e2m1 a runtime that knows it: ONNX Runtime has no kernel for processors.",
          .apply = store(request->weights),
-         .choices = {"int8", "uint8", "int4", "uint4", "int2", "uint2"},
+         .choices = {"int8", "uint8", "int4", "uint4", "int2", "uint2", "float8e4m3fn", "float4e2m1"},
          .required = true}}},
       {"How to quantize",
        {{"--algorithm",
@@ -153,7 +160,7 @@ std::vector<OptionGroup> option_groups(const std::shared_ptr<Request>& request) 
          "NAME",
          "qoperator: operators of ONNX Runtime's own. qdq: MatMul and Gemm stay and read a DequantizeLinear, which "
          "every "
-         "runtime of ONNX knows; for 4 and 8 bits. The model is raised to opset 21.",
+         "runtime of ONNX knows; for 4 and 8 bits. The model is raised to opset 21, for float4e2m1 to 23.",
          "qoperator",
          [&config](const std::string& name) {
            config.format = name == "qdq" ? QuantFormat::QDQ : QuantFormat::QOperator;
@@ -356,6 +363,9 @@ int run_quantization(Request& request) {
   check_calibration(request);
   const WeightType type = weight_types().at(request.weights);
   config.bits = type.bits;
+  config.is_float = type.is_float;
+  if (config.is_float && config.format != QuantFormat::QDQ)
+    throw UsageError("--weights " + request.weights + " needs --format qdq");
   config.is_symmetric = request.is_symmetric.value_or(type.is_symmetric);
   config.accuracy_level = static_cast<int>(request.accuracy_level);
   if (!request.op_types.empty()) config.op_types = request.op_types;

@@ -1,6 +1,8 @@
 #include "core/float16.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstddef>
 
 #if defined(__x86_64__)
@@ -122,6 +124,35 @@ float float8_e4m3fn_to_float32(std::uint8_t bits) {
 float float8_e5m2_to_float32(std::uint8_t bits) {
   // The upper half of a float16.
   return float16_to_float32(static_cast<std::uint16_t>(bits << 8));
+}
+
+float float4_e2m1_to_float32(std::uint8_t bits) {
+  constexpr std::array<float, 8> kMagnitudes{0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F};
+  const float magnitude = kMagnitudes[bits & 7U];
+  return (bits & 8U) != 0 ? -magnitude : magnitude;
+}
+
+std::uint8_t float32_to_float4_e2m1(float value) {
+  // Halfway between two magnitudes lies the one whose last bit is 0.
+  const std::uint8_t sign = std::signbit(value) ? 8 : 0;
+  const float magnitude = std::fabs(value);
+  std::uint8_t code = 7;
+  if (magnitude <= 0.25F) {
+    code = 0;
+  } else if (magnitude < 0.75F) {
+    code = 1;
+  } else if (magnitude <= 1.25F) {
+    code = 2;
+  } else if (magnitude < 1.75F) {
+    code = 3;
+  } else if (magnitude <= 2.5F) {
+    code = 4;
+  } else if (magnitude < 3.5F) {
+    code = 5;
+  } else if (magnitude <= 5.0F) {
+    code = 6;
+  }
+  return static_cast<std::uint8_t>(sign | code);
 }
 
 std::uint8_t float32_to_float8_e4m3fn(float value) {

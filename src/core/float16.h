@@ -16,6 +16,11 @@ float float8_e5m2_to_float32(std::uint8_t bits);
 std::uint8_t float32_to_float8_e4m3fn(float value);
 std::uint8_t float32_to_float8_e5m2(float value);
 
+/// Float4E2M1 of "OCP Microscaling Formats" (2023): 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives, in the low four
+/// bits. It has neither infinities nor NaN: what is beyond 6 becomes 6, NaN too.
+float float4_e2m1_to_float32(std::uint8_t bits);
+std::uint8_t float32_to_float4_e2m1(float value);
+
 /// Whole runs, with the processor's conversion instructions where it has them. Both spans have the same length.
 void float16_to_float32(std::span<const std::uint16_t> bits, std::span<float> values);
 void float32_to_float16(std::span<const float> values, std::span<std::uint16_t> bits);

@@ -29,6 +29,18 @@ TEST_F(CliQdqWeights, WritesPlainOnnx) {
   EXPECT_EQ(at(model, "opsets", "").integer(), 21);
 }
 
+TEST_F(CliQdqWeights, WeightsMayBeFloats) {
+  for (const auto& [name, opset] :
+       std::vector<std::pair<std::string, std::int64_t>>{{"float8e4m3fn", 21}, {"float4e2m1", 23}}) {
+    std::filesystem::remove_all(path("quantized"));
+    ASSERT_TRUE(succeeded(quantize({"--weights", name, "--quiet"})));
+    const ProcessResult inspected = run({"inspect", "quantized/model.onnx", "--json"});
+    EXPECT_EQ(at(parse_json(inspected.output, "inspection"), "opsets", "").integer(), opset);
+  }
+  EXPECT_TRUE(failed(run({"quantize", "out", "--weights", "float8e4m3fn", "-o", "other"}), 2,
+                     {"--weights float8e4m3fn needs --format qdq"}));
+}
+
 TEST_F(CliQdqWeights, WhatTheFormatLacksIsRefused) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> refusals = {
       {{"--weights", "int2"}, "the format QDQ has no weights of 2 bits"},

@@ -283,6 +283,37 @@ ONNXPORT_INLINE void quantize_in_double(const BlockSettings& settings, const flo
   }
 }
 
+// ---- Floats ---------------------------------------------------------------------------------------------------------
+
+/// Codes of float8e4m3fn or float4e2m1.
+void quantize_floats(const BlockSettings& settings, std::span<const float> values, const BlockResults& results) {
+  const std::int64_t size = settings.block_size;
+  const bool is_four = settings.bits == 4;
+  const float largest = is_four ? 6.0F : 448.0F;
+  std::array<std::uint8_t, kLargestBlock> codes;
+  for (std::int64_t b = 0; b < static_cast<std::int64_t>(values.size()) / size; ++b) {
+    const float* block = values.data() + b * size;
+    const Range range = find_range(block, size);
+    const float scale = round_scale(std::max(range.maximum, -range.minimum) / largest, settings.scale_type);
+    BlockError error;
+    for (std::int64_t i = 0; i < size; ++i) {
+      const float scaled = scale == 0.0F ? 0.0F : std::clamp(block[i] / scale, -largest, largest);
+      codes[i] = is_four ? float32_to_float4_e2m1(scaled) : float32_to_float8_e4m3fn(scaled);
+      const float value = is_four ? float4_e2m1_to_float32(codes[i]) : float8_e4m3fn_to_float32(codes[i]);
+      const float difference = block[i] - value * scale;
+      error.signal += block[i] * block[i];
+      error.noise += difference * difference;
+      error.product += block[i] * difference;
+      error.maximum = std::max(error.maximum, std::fabs(difference));
+    }
+    if (std::isnan(error.noise)) error.maximum = error.noise;
+    results.scales[b] = scale;
+    results.zero_points[b] = 0;
+    results.errors[b] = error;
+    pack_block(codes.data(), size, settings.bits, results.packed + b * size * settings.bits / 8);
+  }
+}
+
 // ---- All together ---------------------------------------------------------------------------------------------------
 
 ONNXPORT_INLINE BlockScale quantize_block(const BlockSettings& settings, const float* values, std::uint8_t* quantized) {
@@ -347,6 +378,7 @@ __attribute__((target("avx2"))) void quantize_avx2(const BlockSettings& settings
 }  // namespace
 
 void quantize_blocks(const BlockSettings& settings, std::span<const float> values, const BlockResults& results) {
+  if (settings.method == BlockMethod::Float) return quantize_floats(settings, values, results);
 #ifdef ONNXPORT_HAS_AVX2_TWIN
   static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
   if (has_avx2) return quantize_avx2(settings, values, results);

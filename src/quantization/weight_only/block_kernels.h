@@ -28,6 +28,8 @@ enum class BlockMethod : std::uint8_t {
   /// By an algorithm that has seen activations, which gives the integers: BlockwiseWeight::set_solved. Where it gives
   /// none, as RoundToNearest.
   Calibrated,
+  /// float8e4m3fn or float4e2m1: the scale makes the largest magnitude of a block theirs. Always symmetric.
+  Float,
 };
 
 struct BlockSettings {

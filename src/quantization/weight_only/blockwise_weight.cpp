@@ -55,6 +55,7 @@ void WeightError::add(double value, double quantized) {
 }
 
 DataType plain_type(const BlockSettings& settings) {
+  if (settings.method == BlockMethod::Float) return settings.bits == 8 ? DataType::Float8E4M3FN : DataType::Float4E2M1;
   if (settings.bits == 8) return settings.is_symmetric ? DataType::Int8 : DataType::UInt8;
   return settings.is_symmetric ? DataType::Int4 : DataType::UInt4;
 }

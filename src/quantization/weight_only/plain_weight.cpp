@@ -32,7 +32,8 @@ void BlockwiseWeight::State::write_plain(std::int64_t first, std::span<std::byte
   const std::int64_t size = settings.block.block_size;
   const std::int64_t per_byte = 8 / bits;
   const Interval elements{first * per_byte, std::min((first + std::ssize(out)) * per_byte, vectors * vector_size)};
-  const unsigned sign = settings.block.is_symmetric ? 1U << (bits - 1) : 0U;
+  const bool is_signed_integer = settings.block.is_symmetric && settings.block.method != BlockMethod::Float;
+  const unsigned sign = is_signed_integer ? 1U << (bits - 1) : 0U;
   const unsigned mask = (1U << bits) - 1;
   std::fill(out.begin(), out.end(), std::byte{0});
   const std::shared_ptr<Found> finding = given ? nullptr : begin_finding();

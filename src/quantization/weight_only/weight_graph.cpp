@@ -25,6 +25,7 @@ using onnx::NodeId;
 constexpr const char* kMicrosoft = "com.microsoft";
 /// The opset with DequantizeLinear of blocks and of 4 bits.
 constexpr int kBlockedDequantization = 21;
+constexpr int kFloat4 = 23;
 
 std::string display_name(const Node& node) {
   if (!node.name.empty() || node.outputs.empty()) return node.name;
@@ -311,7 +312,9 @@ class ModelQuantizer {
     settings.block_size = config_.block_size;
     settings.is_symmetric = config_.is_symmetric;
     settings.scale_type = weight.data_type;
-    if (is_calibrated(config_.algorithm)) {
+    if (config_.is_float) {
+      settings.method = BlockMethod::Float;
+    } else if (is_calibrated(config_.algorithm)) {
       // Nothing is multiplied with rows that are looked up.
       settings.method = is_gather ? BlockMethod::RoundToNearestGather : BlockMethod::Calibrated;
     } else if (config_.algorithm == WeightAlgorithm::RoundToNearest) {
@@ -389,7 +392,10 @@ QuantizedGraph quantize_graph(onnx::Model& model, const WeightQuantizationConfig
     result.weights[i - 1].quantized.set_next(result.weights[i].quantized);
   if (result.weights.empty()) return result;
   if (config.format == QuantFormat::QDQ) {
-    onnx::raise_opset(model, kBlockedDequantization);
+    const bool has_float4 =
+        config.is_float && std::any_of(result.weights.begin(), result.weights.end(),
+                                       [](auto& weight) { return weight.quantized.settings().block.bits == 4; });
+    onnx::raise_opset(model, has_float4 ? kFloat4 : kBlockedDequantization);
   } else {
     model.opset_imports.try_emplace(kMicrosoft, 1);
   }

@@ -46,6 +46,14 @@ void check_calibration(const WeightQuantizationConfig& config) {
     refuse("percdamp is " + std::to_string(config.gptq.percdamp) + "; it must be a number above 0, such as 0.01");
 }
 
+void check_floats(const WeightQuantizationConfig& config) {
+  if (!config.is_float) return;
+  if (config.format != QuantFormat::QDQ) refuse("weights of floats are there in the format QDQ only");
+  if (!config.is_symmetric) refuse("weights of floats have no zero points");
+  if (config.algorithm != WeightAlgorithm::RoundToNearest)
+    refuse("weights of floats are rounded to nearest: the other algorithms find integers");
+}
+
 void check_qdq(const WeightQuantizationConfig& config) {
   if (config.format != QuantFormat::QDQ) return;
   const auto refuse_bits = [](int bits) {
@@ -76,6 +84,7 @@ void check_config(const WeightQuantizationConfig& config) {
   if (config.accuracy_level < 0 || config.accuracy_level > kHighestAccuracyLevel)
     refuse("the accuracy level is " + std::to_string(config.accuracy_level) + "; there are 0 to 4");
   check_calibration(config);
+  check_floats(config);
   check_qdq(config);
   const std::vector<std::string> types = {"MatMul", "Gemm", "Gather"};
   if (config.op_types.empty()) refuse("no operator type is given; there are MatMul, Gemm and Gather");
