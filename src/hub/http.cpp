@@ -250,8 +250,8 @@ HttpResponse HttpConnection::get(const HttpRequest& request) {
     response.failure = "the answer is larger than any real one";
   } else if (code != CURLE_OK) {
     response.failure = message.front() != '\0' ? message.data() : library.easy_strerror(code);
-    response.is_connected = code != CURLE_COULDNT_RESOLVE_HOST && code != CURLE_COULDNT_RESOLVE_PROXY &&
-                            code != CURLE_COULDNT_CONNECT;
+    response.is_connected =
+        code != CURLE_COULDNT_RESOLVE_HOST && code != CURLE_COULDNT_RESOLVE_PROXY && code != CURLE_COULDNT_CONNECT;
   }
   return response;
 }

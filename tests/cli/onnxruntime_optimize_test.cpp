@@ -96,7 +96,8 @@ TEST_F(CliOptimize, WrongInputIsRefused) {
   write_file(path("wrong.json"), R"({"optimization": {"optimisation_level": 2}})");
   EXPECT_TRUE(failed(optimize({"--config", "wrong.json"}), 1, {"wrong.json", "optimization_level"}));
   EXPECT_TRUE(failed(optimize({"-O2", "--block-op", "Softmax"}), 2, {"add --fp16, --bf16 or -O4"}));
-  EXPECT_TRUE(failed(optimize({"-O4", "--block-op", "SoftMax"}), 1, {"no operator is called \"SoftMax\"", "nearest: Softmax"}));
+  EXPECT_TRUE(
+      failed(optimize({"-O4", "--block-op", "SoftMax"}), 1, {"no operator is called \"SoftMax\"", "nearest: Softmax"}));
   EXPECT_TRUE(
       failed(optimize({"-O1", "--fp16", "--block-node", gemm_name(onnx::read_model(path("out/model.onnx"))) + "x"}), 1,
              {"no node is called", "nearest: "}));
