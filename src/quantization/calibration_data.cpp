@@ -332,11 +332,17 @@ void add_empty_past(NamedArrays& sample, const std::vector<ModelInput>& inputs) 
   sample.emplace_back("attention_mask", std::move(mask));
 }
 
+/// The parent of a file that is named without a directory is the current one.
+CalibrationDataOptions with_directory(CalibrationDataOptions options) {
+  if (options.model_directory.empty()) options.model_directory = ".";
+  return options;
+}
+
 }  // namespace
 
 struct CalibrationData::Implementation {
   Implementation(CalibrationDataOptions given, std::vector<ModelInput> model_inputs)
-      : options(std::move(given)),
+      : options(with_directory(std::move(given))),
         inputs(std::move(model_inputs)),
         config(read_config(options.model_directory)),
         rules(inputs, text_limits(config)),

@@ -21,7 +21,7 @@ struct CalibrationDataOptions {
   /// makes the inputs; else each member is an input of the model by name, nested arrays of numbers without the batch
   /// axis. A safetensors file has the model's inputs by name; its first axis counts the samples.
   std::filesystem::path file{};
-  std::filesystem::path model_directory{};  ///< config.json and the tokenizer
+  std::filesystem::path model_directory{};  ///< config.json and the tokenizer; the current one if empty
   std::int64_t num_samples = 100;           ///< at most; of random inputs exactly
   std::int64_t max_length = 128;            ///< tokens of a text, the rest is cut off; tokens of random inputs
 };

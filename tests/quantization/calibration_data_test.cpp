@@ -156,6 +156,18 @@ TEST_F(CalibrationDataTest, OfTextIsTheBeginningForDecoders) {
   EXPECT_EQ(integers(without_mask.next().value(), "attention_mask"), (Shape{1, 1}));
 }
 
+TEST_F(CalibrationDataTest, OfTextTakesTheTokenizerBesideAFileWithoutADirectory) {
+  add_tokenizer();
+  CalibrationDataOptions texts = options("texts.jsonl", "\"a b\"\n");
+  texts.model_directory = std::filesystem::path("model.onnx").parent_path();
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(directory_);
+  CalibrationData data(texts, {text_input("input_ids")});
+  const std::optional<NamedArrays> sample = data.next();
+  std::filesystem::current_path(before);
+  EXPECT_EQ(integers(sample.value(), "input_ids").size(), 4U);
+}
+
 TEST_F(CalibrationDataTest, OfTextNeedsATokenizer) {
   CalibrationData data(options("texts.jsonl", "\"a b\"\n"), {text_input("input_ids")});
   EXPECT_THROW(data.next(), Error);

@@ -44,9 +44,8 @@ std::vector<Layer> find_layers(std::span<QuantizedEntry> entries) {
 
 CalibrationDataOptions data_options(const SolveOptions& options) {
   const WeightCalibration& calibration = *options.config.calibration;
-  std::filesystem::path directory = options.file.parent_path();
   return {.file = calibration.data,
-          .model_directory = directory.empty() ? "." : std::move(directory),
+          .model_directory = options.file.parent_path(),
           .num_samples = calibration.num_samples,
           .max_length = calibration.max_length};
 }
