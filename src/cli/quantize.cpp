@@ -143,10 +143,8 @@ std::vector<OptionGroup> option_groups(const std::shared_ptr<Request>& request) 
          "always with zero points; k_quant_mixed also gives 8 bits to value and down projections of some layers and to "
          "the head, as onnxruntime-genai does. hqq solves for zero points that need not be integers (half-quadratic "
          "quantization). gptq and awq run the model on --calibration: gptq rounds row by row and lets later rows make "
-         "up "
-         "for it; awq scales inputs, so that rounding spares the weights that count most, and cuts ranges off where "
-         "that "
-         "helps.",
+         "up for it; awq scales inputs, so that rounding spares the weights that count most, and cuts ranges off where "
+         "that helps.",
          "rtn",
          [&config](const std::string& name) { config.algorithm = algorithms().at(name); },
          {"rtn", "k_quant", "k_quant_mixed", "hqq", "gptq", "awq"}},
@@ -159,8 +157,7 @@ std::vector<OptionGroup> option_groups(const std::shared_ptr<Request>& request) 
         {"--format",
          "NAME",
          "qoperator: operators of ONNX Runtime's own. qdq: MatMul and Gemm stay and read a DequantizeLinear, which "
-         "every "
-         "runtime of ONNX knows; for 4 and 8 bits. The model is raised to opset 21, for float4e2m1 to 23.",
+         "every runtime of ONNX knows; for 4 and 8 bits. The model is raised to opset 21, for float4e2m1 to 23.",
          "qoperator",
          [&config](const std::string& name) {
            config.format = name == "qdq" ? QuantFormat::QDQ : QuantFormat::QOperator;

@@ -19,8 +19,7 @@ enum class BlockMethod : std::uint8_t {
   /// As MlasQDQQuantizeBlockwise does for DequantizeLinear (the same file): rounds before the zero point is added.
   RoundToNearestQdq,
   /// quant_tensor_k_quant_cpu of onnxruntime.quantization.neural_compressor, after llama.cpp's make_qkx2_quants: a
-  /// search
-  /// for the scale and the minimum with the least weighted squared error. Always with zero points.
+  /// search for the scale and the minimum with the least weighted squared error. Always with zero points.
   KQuant,
   /// Half-Quadratic Quantization, over a whole weight: half_quadratic.h. Always with zero points, which are no
   /// integers.
